@@ -1,0 +1,156 @@
+//! Files: whole or not at all, with the mode they need, and errors that name the path.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// What failed, and on which path.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("cannot read {path}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write {path}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot create the folder {path}")]
+    CreateDir { path: PathBuf, source: io::Error },
+    #[error("cannot lock {path}")]
+    Lock { path: PathBuf, source: io::Error },
+    #[error("{path} is larger than {limit} bytes")]
+    TooLarge { path: PathBuf, limit: u64 },
+}
+
+/// Replaces `path` in one step: a crash leaves the old content or the new, never half.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let fail = |source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let temporary = path.with_added_extension("new");
+    let written = || -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&temporary)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        path.parent()
+            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    written().map_err(fail)
+}
+
+/// The whole file, if it is not larger than `limit` bytes.
+pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let fail = |source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(fail)?;
+    let mut bytes = Vec::new();
+    let read = file.take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if u64::try_from(read).is_ok_and(|read| read > limit) {
+        return Err(FileError::TooLarge {
+            path: path.to_owned(),
+            limit,
+        });
+    }
+    Ok(bytes)
+}
+
+/// Makes the folder and its parents where they are missing; an existing one keeps its mode.
+pub fn ensure_dir(path: &Path, mode: u32) -> Result<(), FileError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(|source| FileError::CreateDir {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// A lock that the kernel gives back when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Locked {
+    _lock: Flock<File>,
+}
+
+/// Who holds the lock, as the holder wrote it (its process id).
+#[derive(Debug)]
+pub struct Holder(pub String);
+
+/// Takes the lock on `path` and writes `note` into it; `Ok(Err(Holder))` if another has it.
+pub fn lock(path: &Path, note: &str) -> Result<Result<Locked, Holder>, FileError> {
+    let fail = |source| FileError::Lock {
+        path: path.to_owned(),
+        source,
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(fail)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            lock.set_len(0).map_err(fail)?;
+            lock.write_all(note.as_bytes()).map_err(fail)?;
+            Ok(Ok(Locked { _lock: lock }))
+        }
+        Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder).map_err(fail)?;
+            Ok(Err(Holder(holder.trim().to_owned())))
+        }
+        Err((_, errno)) => Err(fail(errno.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn write_atomic_replaces_and_sets_the_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        write_atomic(&path, b"one", 0o600).unwrap();
+        write_atomic(&path, b"two", 0o600).unwrap();
+        assert_eq!(read_limited(&path, 10).unwrap(), b"two");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("big");
+        write_atomic(&path, &[0; 11], 0o600).unwrap();
+        assert!(matches!(
+            read_limited(&path, 10),
+            Err(FileError::TooLarge { .. })
+        ));
+    }
+
+    #[test]
+    fn the_second_to_lock_learns_who_was_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = lock(&path, "41").unwrap().unwrap();
+        assert_eq!(lock(&path, "42").unwrap().unwrap_err().0, "41");
+        drop(first);
+        assert!(lock(&path, "43").unwrap().is_ok());
+    }
+}

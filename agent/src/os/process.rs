@@ -1,0 +1,139 @@
+//! Processes as `/proc` shows them: identity that a recycled pid cannot fake, and the tree below.
+
+use std::fs;
+use std::io;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+/// A process that can be recognised again: a pid alone may have been given to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    pub pid: i32,
+    /// Clock ticks after boot (`/proc/PID/stat`, field 22).
+    pub start_ticks: u64,
+    /// `/proc/sys/kernel/random/boot_id`
+    pub boot_id: String,
+}
+
+impl ProcessId {
+    /// The identity of a living process; `None` if there is none with that pid.
+    pub fn of(pid: i32) -> Option<Self> {
+        let stat = Stat::read(pid)?;
+        Some(Self {
+            pid,
+            start_ticks: stat.start_ticks,
+            boot_id: boot_id(),
+        })
+    }
+
+    pub fn own() -> Option<Self> {
+        Self::of(nix::unistd::getpid().as_raw())
+    }
+
+    /// Whether that very process still runs (a zombie does not).
+    pub fn alive(&self) -> bool {
+        self.boot_id == boot_id()
+            && Stat::read(self.pid)
+                .is_some_and(|stat| stat.start_ticks == self.start_ticks && stat.state != 'Z')
+    }
+}
+
+/// The fields of `/proc/PID/stat` that are used here; see `proc_pid_stat(5)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Stat {
+    pub state: char,
+    pub parent: i32,
+    pub start_ticks: u64,
+}
+
+impl Stat {
+    pub fn read(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// The command name may hold blanks and brackets, so fields count from the last `)`.
+    fn parse(text: &str) -> Option<Self> {
+        let (_, fields) = text.rsplit_once(") ")?;
+        let mut fields = fields.split(' ');
+        let state = fields.next()?.chars().next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let start_ticks = fields.nth(17)?.parse().ok()?;
+        Some(Self {
+            state,
+            parent,
+            start_ticks,
+        })
+    }
+}
+
+/// Identifies this boot of the kernel.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// Every pid there is now.
+pub fn all() -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// Every living process whose environment holds exactly `NAME=value`.
+///
+/// Children inherit it, so a tree is found whose parents are long gone.
+pub fn with_environment(entry: &str) -> Vec<i32> {
+    all()
+        .into_iter()
+        .filter(|pid| {
+            fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|text| text.split(|b| *b == 0).any(|one| one == entry.as_bytes()))
+        })
+        .collect()
+}
+
+/// Sends a signal; a process that is gone already is not an error.
+pub fn signal(pid: i32, signal: Signal) -> io::Result<()> {
+    match kill(Pid::from_raw(pid), signal) {
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_process_is_alive_and_a_recycled_pid_is_not() {
+        let own = ProcessId::own().unwrap();
+        assert!(own.alive());
+        assert!(
+            !ProcessId {
+                start_ticks: own.start_ticks + 1,
+                ..own.clone()
+            }
+            .alive()
+        );
+        assert!(
+            !ProcessId {
+                boot_id: "another boot".into(),
+                ..own
+            }
+            .alive()
+        );
+    }
+
+    #[test]
+    fn a_command_name_with_brackets_does_not_shift_the_fields() {
+        let line = "7 (a) b (c)) S 5 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 0 0";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.start_ticks), ('S', 5, 987));
+    }
+}

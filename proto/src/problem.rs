@@ -1,0 +1,19 @@
+//! The body of every error answer: RFC 9457 problem details.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `application/problem+json`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// A stable identifier such as `about:stationd/app-not-found`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The same for every occurrence of this type.
+    pub title: String,
+    /// The HTTP status code.
+    pub status: u16,
+    /// What happened this time, and what to do.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
