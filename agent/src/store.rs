@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use station_proto::event::Event;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::bus::{Bus, Subscription};
 use crate::base::limits;
@@ -40,6 +40,8 @@ pub struct Store {
     writer: mpsc::Sender<writer::Command>,
     reader: mpsc::Sender<reader::Job>,
     events: Bus<Event>,
+    /// Why the disk took no write last time; `None` while it does.
+    trouble: watch::Receiver<Option<String>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +152,11 @@ impl Store {
             .map_err(|_elapsed| StoreError::TimedOut)?
             .map_err(|_closed| StoreError::Stopped)?
             .map_err(StoreError::Read)
+    }
+
+    /// Why the disk took no write last time; `None` while it takes them.
+    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.clone()
     }
 
     /// Events from now on; read [`Store::events_after`] for earlier ones.

@@ -24,7 +24,7 @@ impl Sampler {
             .with_cpu(CpuRefreshKind::nothing().with_usage())
             .with_memory(MemoryRefreshKind::everything());
         Self {
-            system: System::new_with_specifics(what),
+            system: System::new_with_specifics(what).ok(),
             disk,
         }
     }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use rusqlite::Connection;
 use station_proto::event::Event;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::events::{self, NewEvent, State};
 use super::{Bus, StoreError};
@@ -96,7 +96,7 @@ where
 pub(super) fn start(
     connection: Connection,
     state: State,
-    bus: Bus<Event>,
+    out: Out,
     commands: mpsc::Receiver<Command>,
 ) -> Result<(), StoreError> {
     let mut writer = Writer {
@@ -111,6 +111,12 @@ pub(super) fn start(
         .spawn(move || writer.run(commands))
         .map(drop)
         .map_err(StoreError::Thread)
+}
+
+/// Where the thread tells of what it did.
+pub(super) struct Out {
+    pub bus: Bus<Event>,
+    pub trouble: watch::Sender<Option<String>>,
 }
 
 /// Events that the disk has not taken yet.
@@ -133,7 +139,7 @@ impl Held {
 struct Writer {
     connection: Connection,
     state: State,
-    bus: Bus<Event>,
+    out: Out,
     held: Held,
 }
 
@@ -163,7 +169,7 @@ impl Writer {
                 Command::Note(event) => {
                     let seq = self.state.take();
                     let event = event.numbered(seq);
-                    self.bus.publish(event.clone());
+                    self.out.bus.publish(event.clone());
                     self.held.keep(event);
                 }
                 Command::LastSeq(answer) => answer.send(self.state.last()).unwrap_or_default(),
@@ -181,6 +187,11 @@ impl Writer {
                 "the disk took no write"
             );
         }
+        self.out.trouble.send_if_modified(|trouble| {
+            let changed = trouble.as_ref() != committed.as_ref().err();
+            trouble.clone_from(&committed.as_ref().err().cloned());
+            changed
+        });
         for job in jobs {
             job.answer(committed.clone());
         }
@@ -197,7 +208,7 @@ impl Writer {
             .trim(&self.connection, published.len() + self.held.events.len());
         self.held = Held::default();
         for event in published {
-            self.bus.publish(event);
+            self.out.bus.publish(event);
         }
         Ok(())
     }
