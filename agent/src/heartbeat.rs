@@ -56,9 +56,6 @@ pub type Published = watch::Receiver<Arc<Status>>;
 pub async fn spawn(tasks: &Tasks, store: &Store, facts: watch::Receiver<Facts>) -> Published {
     let judged = task::Judged::load(store, &facts.borrow().clone()).await;
     let (publish, status) = watch::channel(judged.status());
-    tasks.part(
-        "heartbeat",
-        task::run(judged, facts, publish, tasks.token().clone()),
-    );
+    tasks.part("heartbeat", task::run(judged, facts, publish, tasks.token().clone()));
     status
 }

@@ -47,27 +47,15 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot open the database {path}")]
-    Open {
-        path: PathBuf,
-        source: rusqlite::Error,
-    },
+    Open { path: PathBuf, source: rusqlite::Error },
     #[error(
         "{path} holds the tables of {feature} in version {found}, and this release knows \
          {known}: it was written by a newer stationd; install that one, or put back the copy \
          beside it ({path}.before-{feature}-{found})"
     )]
-    Newer {
-        path: PathBuf,
-        feature: &'static str,
-        found: i64,
-        known: i64,
-    },
+    Newer { path: PathBuf, feature: &'static str, found: i64, known: i64 },
     #[error("cannot bring the tables of {feature} to version {version}")]
-    Migrate {
-        feature: &'static str,
-        version: i64,
-        source: rusqlite::Error,
-    },
+    Migrate { feature: &'static str, version: i64, source: rusqlite::Error },
     #[error("cannot write to the database")]
     Write(#[source] rusqlite::Error),
     #[error("the disk did not take the write: {0}")]
@@ -88,20 +76,14 @@ impl Store {
     /// Opens the file, makes or migrates every feature's tables and starts the two threads.
     pub fn open(path: &Path, features: &[Feature]) -> Result<Self, StoreError> {
         let mut connection = schema::open(path, features)?;
-        let state = events::State::load(&mut connection).map_err(|source| StoreError::Open {
-            path: path.to_owned(),
-            source,
-        })?;
+        let state = events::State::load(&mut connection)
+            .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         let events = Bus::new(limits::EVENT_BACKLOG);
         let (writer, writer_rx) = mpsc::channel(limits::COMMANDS);
         let (reader, reader_rx) = mpsc::channel(limits::COMMANDS);
         writer::start(connection, state, events.clone(), writer_rx)?;
         reader::start(path, reader_rx)?;
-        Ok(Self {
-            writer,
-            reader,
-            events,
-        })
+        Ok(Self { writer, reader, events })
     }
 
     /// Runs `change` in a transaction and answers when it is on disk.
@@ -143,10 +125,7 @@ impl Store {
         let job: reader::Job = Box::new(move |connection| {
             drop(answer.send(query(connection)));
         });
-        self.reader
-            .send(job)
-            .await
-            .map_err(|_closed| StoreError::Stopped)?;
+        self.reader.send(job).await.map_err(|_closed| StoreError::Stopped)?;
         tokio::time::timeout(limits::STORE_WRITE, answer_rx)
             .await
             .map_err(|_elapsed| StoreError::TimedOut)?
@@ -167,9 +146,7 @@ impl Store {
     /// At most `limit` events after `seq`, oldest first; [`StoreError::Gone`] if some of them
     /// are no longer kept.
     pub async fn events_after(&self, seq: u64, limit: usize) -> Result<Page, StoreError> {
-        let page = self
-            .read(move |connection| events::page(connection, seq, limit))
-            .await?;
+        let page = self.read(move |connection| events::page(connection, seq, limit)).await?;
         match page.oldest_kept {
             Some(oldest) if seq + 1 < oldest && page.trimmed => Err(StoreError::Gone(oldest - 1)),
             _ => Ok(page),
@@ -182,9 +159,7 @@ impl Store {
     pub async fn last_seq(&self) -> Result<u64, StoreError> {
         let (answer, answer_rx) = oneshot::channel();
         let command = writer::Command::LastSeq(answer);
-        self.writer
-            .try_send(command)
-            .map_err(|_full_or_closed| StoreError::TimedOut)?;
+        self.writer.try_send(command).map_err(|_full_or_closed| StoreError::TimedOut)?;
         tokio::time::timeout(limits::STATUS_WRITE, answer_rx)
             .await
             .map_err(|_elapsed| StoreError::TimedOut)?

@@ -47,9 +47,7 @@ impl Kind {
 
     /// Takes back what [`Kind::name`] gave, in any case.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name().eq_ignore_ascii_case(name))
+        Self::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
     }
 
     pub fn explained(self) -> Explained {

@@ -16,31 +16,18 @@ pub(super) fn status(facts: &Facts, before: &Status, now: Moment) -> Status {
         seq: before.seq,
         phase,
         ready,
-        since: if phase == before.phase {
-            before.since
-        } else {
-            Time(now.wall)
-        },
+        since: if phase == before.phase { before.since } else { Time(now.wall) },
         version: env!("CARGO_PKG_VERSION").to_owned(),
         name: facts.name.clone(),
         public_url: facts.public_url.clone(),
-        conditions: findings
-            .into_iter()
-            .map(|one| condition(one, before, now))
-            .collect(),
+        conditions: findings.into_iter().map(|one| condition(one, before, now)).collect(),
         apps: facts.apps.clone(),
         mounts: facts.mounts.clone(),
     }
 }
 
 fn condition(finding: Finding, before: &Status, now: Moment) -> Condition {
-    let Finding {
-        kind,
-        subject,
-        reason,
-        message,
-        action,
-    } = finding;
+    let Finding { kind, subject, reason, message, action } = finding;
     let kind = kind.name().to_owned();
     let since = before
         .conditions
@@ -66,9 +53,7 @@ pub(super) fn difference<'a>(
     let missing_from = |list: &'a [Condition], other: &'a [Condition]| {
         list.iter()
             .filter(|one| {
-                !other
-                    .iter()
-                    .any(|two| (&two.kind, &two.subject) == (&one.kind, &one.subject))
+                !other.iter().any(|two| (&two.kind, &two.subject) == (&one.kind, &one.subject))
             })
             .collect()
     };
@@ -124,10 +109,7 @@ mod tests {
 
     #[test]
     fn since_stays_while_the_condition_stays() {
-        let root = Facts {
-            runs_as_root: true,
-            ..Facts::default()
-        };
+        let root = Facts { runs_as_root: true, ..Facts::default() };
         let first = status(&root, &empty(), Moment::at_ms(1000));
         let second = status(&root, &first, Moment::at_ms(9000));
         assert_eq!(first.conditions, second.conditions);
@@ -139,15 +121,9 @@ mod tests {
     #[test]
     fn the_phase_keeps_its_own_since() {
         let first = empty();
-        let stopping = Facts {
-            stopping: true,
-            ..Facts::default()
-        };
+        let stopping = Facts { stopping: true, ..Facts::default() };
         let second = status(&stopping, &first, Moment::at_ms(5000));
         assert_eq!(second.since, Time::from_ms(5000).unwrap());
-        assert_eq!(
-            status(&stopping, &second, Moment::at_ms(7000)).since,
-            second.since
-        );
+        assert_eq!(status(&stopping, &second, Moment::at_ms(7000)).since, second.since);
     }
 }

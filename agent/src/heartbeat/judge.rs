@@ -18,10 +18,8 @@ pub(super) struct Finding {
 
 /// Everything that is wrong, in the order of [`Kind::ALL`], then by subject.
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
-    let mut found: Vec<Finding> = machine(facts)
-        .into_iter()
-        .chain(facts.apps.iter().filter_map(app))
-        .collect();
+    let mut found: Vec<Finding> =
+        machine(facts).into_iter().chain(facts.apps.iter().filter_map(app)).collect();
     found.sort_by(|a, b| (a.kind, &a.subject).cmp(&(b.kind, &b.subject)));
     found
 }
@@ -82,18 +80,12 @@ fn app(app: &App) -> Option<Finding> {
 pub(super) fn phase(facts: &Facts, findings: &[Finding]) -> (Phase, bool) {
     let mut wanted = facts.apps.iter().filter(|app| app.wanted);
     let ready = facts.config_invalid.is_none() && wanted.all(|app| app.phase == AppPhase::Ready);
-    let starting = facts
-        .apps
-        .iter()
-        .any(|app| app.wanted && app.phase == AppPhase::Starting);
+    let starting = facts.apps.iter().any(|app| app.wanted && app.phase == AppPhase::Starting);
     let phase = if facts.stopping {
         Phase::Stopping
     } else if facts.config_invalid.is_some() {
         Phase::ConfigError
-    } else if findings
-        .iter()
-        .any(|finding| finding.kind.explained().degrades)
-    {
+    } else if findings.iter().any(|finding| finding.kind.explained().degrades) {
         Phase::Degraded
     } else if starting {
         Phase::Starting
@@ -128,69 +120,30 @@ mod tests {
 
     fn check(facts: &Facts, phase_expected: Phase, ready: bool, kinds: &[Kind]) {
         let found = findings(facts);
-        assert_eq!(
-            found.iter().map(|f| f.kind).collect::<Vec<_>>(),
-            kinds,
-            "{facts:?}"
-        );
+        assert_eq!(found.iter().map(|f| f.kind).collect::<Vec<_>>(), kinds, "{facts:?}");
         assert_eq!(phase(facts, &found), (phase_expected, ready), "{facts:?}");
     }
 
     #[test]
     fn an_app_decides_the_phase() {
-        let with = |phase| Facts {
-            apps: vec![lab(phase)],
-            ..Facts::default()
-        };
+        let with = |phase| Facts { apps: vec![lab(phase)], ..Facts::default() };
         check(&with(AppPhase::Ready), Phase::Ready, true, &[]);
         check(&with(AppPhase::Stopped), Phase::Ready, true, &[]);
         check(&with(AppPhase::Starting), Phase::Starting, false, &[]);
-        check(
-            &with(AppPhase::Backoff),
-            Phase::Degraded,
-            false,
-            &[Kind::AppRestarting],
-        );
-        check(
-            &with(AppPhase::Failed),
-            Phase::Degraded,
-            false,
-            &[Kind::AppCrashLoop],
-        );
-        check(
-            &with(AppPhase::Degraded),
-            Phase::Degraded,
-            false,
-            &[Kind::AppNotAnswering],
-        );
-        check(
-            &with(AppPhase::Unavailable),
-            Phase::Degraded,
-            false,
-            &[Kind::AppUnavailable],
-        );
+        check(&with(AppPhase::Backoff), Phase::Degraded, false, &[Kind::AppRestarting]);
+        check(&with(AppPhase::Failed), Phase::Degraded, false, &[Kind::AppCrashLoop]);
+        check(&with(AppPhase::Degraded), Phase::Degraded, false, &[Kind::AppNotAnswering]);
+        check(&with(AppPhase::Unavailable), Phase::Degraded, false, &[Kind::AppUnavailable]);
     }
 
     #[test]
     fn a_warning_does_not_degrade_and_a_broken_configuration_does_more() {
-        let ready = Facts {
-            apps: vec![lab(AppPhase::Ready)],
-            ..Facts::default()
-        };
-        let root = Facts {
-            runs_as_root: true,
-            ..ready.clone()
-        };
+        let ready = Facts { apps: vec![lab(AppPhase::Ready)], ..Facts::default() };
+        let root = Facts { runs_as_root: true, ..ready.clone() };
         check(&root, Phase::Ready, true, &[Kind::RunsAsRoot]);
-        let invalid = Facts {
-            config_invalid: Some("line 3".into()),
-            ..Facts::default()
-        };
+        let invalid = Facts { config_invalid: Some("line 3".into()), ..Facts::default() };
         check(&invalid, Phase::ConfigError, false, &[Kind::ConfigInvalid]);
-        let stopping = Facts {
-            stopping: true,
-            ..ready
-        };
+        let stopping = Facts { stopping: true, ..ready };
         check(&stopping, Phase::Stopping, false, &[]);
     }
 }

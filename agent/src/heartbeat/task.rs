@@ -70,10 +70,7 @@ impl Judged {
             mounts: Vec::new(),
         };
         let status = Arc::new(compose::status(facts, &blank, now));
-        Self {
-            store: store.clone(),
-            status,
-        }
+        Self { store: store.clone(), status }
     }
 
     pub(super) fn status(&self) -> Arc<Status> {
@@ -119,13 +116,8 @@ impl Judged {
         if last > self.status.seq {
             return last;
         }
-        self.store
-            .note(NewEvent::new("status.changed", "", "the status changed"));
-        self.store
-            .last_seq()
-            .await
-            .unwrap_or(0)
-            .max(self.status.seq + 1)
+        self.store.note(NewEvent::new("status.changed", "", "the status changed"));
+        self.store.last_seq().await.unwrap_or(0).max(self.status.seq + 1)
     }
 }
 

@@ -4,13 +4,8 @@
 
 /// `avg10` of the line that begins with `kind` (`some` or `full`).
 pub(super) fn avg10(text: &str, kind: &str) -> Option<f64> {
-    let line = text
-        .lines()
-        .find(|line| line.split(' ').next() == Some(kind))?;
-    line.split(' ')
-        .find_map(|field| field.strip_prefix("avg10="))?
-        .parse()
-        .ok()
+    let line = text.lines().find(|line| line.split(' ').next() == Some(kind))?;
+    line.split(' ').find_map(|field| field.strip_prefix("avg10="))?.parse().ok()
 }
 
 #[cfg(test)]

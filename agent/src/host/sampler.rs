@@ -23,10 +23,7 @@ impl Sampler {
         let what = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing().with_usage())
             .with_memory(MemoryRefreshKind::everything());
-        Self {
-            system: System::new_with_specifics(what).ok(),
-            disk,
-        }
+        Self { system: System::new_with_specifics(what).ok(), disk }
     }
 
     pub(super) fn sample(&mut self) -> Samples {
@@ -41,9 +38,7 @@ impl Sampler {
                 cores: cores(),
                 used_percent: tenth(f64::from(system.global_cpu_usage())),
             }),
-            load: System::load_average()
-                .ok()
-                .map(|load| [load.one, load.five, load.fifteen]),
+            load: System::load_average().ok().map(|load| [load.one, load.five, load.fifteen]),
             memory: system.map(|system| Memory {
                 total_mib: system.total_memory() / MIB,
                 available_mib: system.available_memory() / MIB,
@@ -99,20 +94,10 @@ mod tests {
     #[test]
     fn this_machine_has_memory_a_disk_and_a_core() {
         let samples = Sampler::new("/".into()).sample();
+        assert!(samples.memory.is_some_and(|m| m.total_mib > 0 && m.available_mib <= m.total_mib));
+        assert!(samples.os_disk.is_some_and(|d| d.total_mib >= d.available_mib));
         assert!(
-            samples
-                .memory
-                .is_some_and(|m| m.total_mib > 0 && m.available_mib <= m.total_mib)
-        );
-        assert!(
-            samples
-                .os_disk
-                .is_some_and(|d| d.total_mib >= d.available_mib)
-        );
-        assert!(
-            samples
-                .cpu
-                .is_some_and(|c| c.cores > 0 && (0.0..=100.0).contains(&c.used_percent))
+            samples.cpu.is_some_and(|c| c.cores > 0 && (0.0..=100.0).contains(&c.used_percent))
         );
     }
 }

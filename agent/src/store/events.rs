@@ -19,12 +19,7 @@ pub struct NewEvent {
 impl NewEvent {
     pub fn new(kind: &'static str, subject: impl Into<String>, message: impl Into<String>) -> Self {
         let (subject, message) = (subject.into(), message.into());
-        Self {
-            kind,
-            subject,
-            message,
-            data: serde_json::Value::Null,
-        }
+        Self { kind, subject, message, data: serde_json::Value::Null }
     }
 
     /// Adds details for programs.
@@ -35,20 +30,8 @@ impl NewEvent {
     }
 
     pub(super) fn numbered(self, seq: u64) -> Event {
-        let Self {
-            kind,
-            subject,
-            message,
-            data,
-        } = self;
-        Event {
-            seq,
-            at: Time(clock::now().wall),
-            kind: kind.to_owned(),
-            subject,
-            message,
-            data,
-        }
+        let Self { kind, subject, message, data } = self;
+        Event { seq, at: Time(clock::now().wall), kind: kind.to_owned(), subject, message, data }
     }
 }
 
@@ -81,11 +64,7 @@ impl State {
             |row| row.get(0),
         )?;
         let last = u64::try_from(last).unwrap_or(0);
-        Ok(Self {
-            next: last + 1,
-            reserved: last,
-            since_trim: 0,
-        })
+        Ok(Self { next: last + 1, reserved: last, since_trim: 0 })
     }
 
     pub(super) fn take(&mut self) -> u64 {
@@ -105,10 +84,7 @@ impl State {
             return Ok(());
         }
         let reserved = self.next + BLOCK;
-        connection.execute(
-            "UPDATE events_sequence SET reserved = ?1",
-            [signed(reserved)],
-        )?;
+        connection.execute("UPDATE events_sequence SET reserved = ?1", [signed(reserved)])?;
         self.reserved = reserved;
         Ok(())
     }
@@ -158,15 +134,10 @@ pub(super) fn page(connection: &Connection, after: u64, limit: usize) -> rusqlit
          WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let events = rows
-        .query_map([signed(after), limit], read)?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let events =
+        rows.query_map([signed(after), limit], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
     let oldest_kept = oldest.and_then(|seq| u64::try_from(seq).ok());
-    Ok(Page {
-        events,
-        oldest_kept,
-        trimmed,
-    })
+    Ok(Page { events, oldest_kept, trimmed })
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Event> {

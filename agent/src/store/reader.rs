@@ -11,17 +11,10 @@ pub(super) type Job = Box<dyn FnOnce(&Connection) + Send>;
 
 pub(super) fn start(path: &Path, mut jobs: mpsc::Receiver<Job>) -> Result<(), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let fail = |source| StoreError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| StoreError::Open { path: path.to_owned(), source };
     let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
-    connection
-        .busy_timeout(std::time::Duration::from_secs(5))
-        .map_err(fail)?;
-    connection
-        .pragma_update(None, "cache_size", -512)
-        .map_err(fail)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(fail)?;
+    connection.pragma_update(None, "cache_size", -512).map_err(fail)?;
     let run = move || {
         while let Some(job) = jobs.blocking_recv() {
             job(&connection);

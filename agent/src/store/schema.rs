@@ -34,10 +34,7 @@ const OWN: Feature = Feature {
 const WAL_BYTES: u64 = 1024 * 1024;
 
 pub(super) fn open(path: &Path, features: &[Feature]) -> Result<Connection, StoreError> {
-    let fail = |source| StoreError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| StoreError::Open { path: path.to_owned(), source };
     let connection = Connection::open(path).map_err(fail)?;
     settings(&connection).map_err(fail)?;
     for feature in std::iter::once(&OWN).chain(features) {
@@ -64,34 +61,19 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
 
 fn migrate(connection: &Connection, path: &Path, feature: Feature) -> Result<(), StoreError> {
     let version: i64 = connection
-        .query_row(
-            "SELECT version FROM schema WHERE feature = ?1",
-            [feature.name],
-            |row| row.get(0),
-        )
+        .query_row("SELECT version FROM schema WHERE feature = ?1", [feature.name], |row| {
+            row.get(0)
+        })
         .optional()
-        .map_err(|source| StoreError::Open {
-            path: path.to_owned(),
-            source,
-        })?
+        .map_err(|source| StoreError::Open { path: path.to_owned(), source })?
         .unwrap_or(0);
     let known = i64::try_from(feature.migrations.len()).unwrap_or(i64::MAX);
     if version > known {
         let (path, feature) = (path.to_owned(), feature.name);
-        return Err(StoreError::Newer {
-            path,
-            feature,
-            found: version,
-            known,
-        });
+        return Err(StoreError::Newer { path, feature, found: version, known });
     }
-    let fail = |version| {
-        move |source| StoreError::Migrate {
-            feature: feature.name,
-            version,
-            source,
-        }
-    };
+    let fail =
+        |version| move |source| StoreError::Migrate { feature: feature.name, version, source };
     if version > 0 && version < known {
         backup(connection, path, feature.name, known).map_err(fail(known))?;
     }
@@ -122,10 +104,7 @@ fn backup(
         return Ok(());
     }
     connection.execute("VACUUM INTO ?1", [&copy])?;
-    tracing::info!(
-        copy,
-        "kept a copy of the database before changing its tables"
-    );
+    tracing::info!(copy, "kept a copy of the database before changing its tables");
     Ok(())
 }
 

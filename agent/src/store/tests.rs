@@ -35,17 +35,14 @@ async fn state_and_event_stand_in_one_transaction() {
     let store = open(&folder.path().join("db"));
     let mut heard = store.subscribe();
     let seq = add(&store, 7).await.unwrap();
-    let Some(crate::base::bus::Heard::Item(event)) = heard.next().await else {
-        panic!("no event")
-    };
+    let Some(crate::base::bus::Heard::Item(event)) = heard.next().await else { panic!("no event") };
     assert_eq!((event.seq, event.kind.as_str()), (seq, "test.event"));
 
     let failed = store
         .write(|tx| {
             tx.execute("INSERT INTO counter_value VALUES (1000)", [])?;
             tx.event(NewEvent::new("never", "", ""))?;
-            tx.execute("INSERT INTO no_such_table VALUES (1)", [])
-                .map(|_rows| ())
+            tx.execute("INSERT INTO no_such_table VALUES (1)", []).map(|_rows| ())
         })
         .await;
     assert!(matches!(failed, Err(StoreError::Write(_))));
@@ -91,21 +88,10 @@ async fn many_writers_each_get_their_own_answer() {
 fn a_file_of_a_newer_release_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
-    let newer = Feature {
-        name: "counter",
-        migrations: &["SELECT 1", "SELECT 1"],
-    };
+    let newer = Feature { name: "counter", migrations: &["SELECT 1", "SELECT 1"] };
     drop(Store::open(&path, &[newer]).unwrap());
     let error = Store::open(&path, &[COUNTER]).unwrap_err();
-    assert!(matches!(
-        error,
-        StoreError::Newer {
-            feature: "counter",
-            found: 2,
-            known: 1,
-            ..
-        }
-    ));
+    assert!(matches!(error, StoreError::Newer { feature: "counter", found: 2, known: 1, .. }));
 }
 
 #[tokio::test]
@@ -115,14 +101,8 @@ async fn a_copy_is_kept_before_tables_change() {
     let store = open(&path);
     add(&store, 5).await.unwrap();
     store.close().await;
-    let migrations = [
-        COUNTER.migrations[0],
-        "ALTER TABLE counter_value ADD COLUMN x INTEGER",
-    ];
-    let newer = Feature {
-        name: "counter",
-        migrations: Vec::from(migrations).leak(),
-    };
+    let migrations = [COUNTER.migrations[0], "ALTER TABLE counter_value ADD COLUMN x INTEGER"];
+    let newer = Feature { name: "counter", migrations: Vec::from(migrations).leak() };
     let store = Store::open(&path, &[newer]).unwrap();
     assert_eq!(sum(&store).await, 5);
     let copy = folder.path().join("db.before-counter-2");

@@ -66,11 +66,7 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
-    Box::new(Closure {
-        change: Some(change),
-        result: None,
-        answer,
-    })
+    Box::new(Closure { change: Some(change), result: None, answer })
 }
 
 impl<T, F> Job for Closure<T, F>
@@ -99,12 +95,7 @@ pub(super) fn start(
     out: Out,
     commands: mpsc::Receiver<Command>,
 ) -> Result<(), StoreError> {
-    let mut writer = Writer {
-        connection,
-        state,
-        bus,
-        held: Held::default(),
-    };
+    let mut writer = Writer { connection, state, bus, held: Held::default() };
     std::thread::Builder::new()
         .name("store-writer".to_owned())
         .stack_size(512 * 1024)
@@ -181,11 +172,7 @@ impl Writer {
         }
         let committed = self.commit(&mut jobs);
         if let Err(error) = &committed {
-            tracing::error!(
-                error,
-                held = self.held.events.len(),
-                "the disk took no write"
-            );
+            tracing::error!(error, held = self.held.events.len(), "the disk took no write");
         }
         self.out.trouble.send_if_modified(|trouble| {
             let changed = trouble.as_ref() != committed.as_ref().err();
@@ -204,8 +191,7 @@ impl Writer {
             drop(self.connection.execute_batch("ROLLBACK"));
             error.to_string()
         })?;
-        self.state
-            .trim(&self.connection, published.len() + self.held.events.len());
+        self.state.trim(&self.connection, published.len() + self.held.events.len());
         self.held = Held::default();
         for event in published {
             self.out.bus.publish(event);
@@ -215,14 +201,8 @@ impl Writer {
 
     fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<Vec<Event>> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let Self {
-            connection, state, ..
-        } = self;
-        let mut tx = Tx {
-            connection,
-            state,
-            published: Vec::new(),
-        };
+        let Self { connection, state, .. } = self;
+        let mut tx = Tx { connection, state, published: Vec::new() };
         for job in jobs {
             connection.execute_batch("SAVEPOINT one")?;
             let before = tx.published.len();
@@ -234,11 +214,8 @@ impl Writer {
         }
         if self.held.lost > 0 {
             let lost = self.held.lost;
-            let gap = NewEvent::new(
-                "gap",
-                "",
-                format!("{lost} events were lost: the disk was full"),
-            );
+            let gap =
+                NewEvent::new("gap", "", format!("{lost} events were lost: the disk was full"));
             tx.event(gap.with(serde_json::json!({ "count": lost })))?;
         }
         let published = tx.published;
