@@ -81,9 +81,11 @@ impl Store {
         let events = Bus::new(limits::EVENT_BACKLOG);
         let (writer, writer_rx) = mpsc::channel(limits::COMMANDS);
         let (reader, reader_rx) = mpsc::channel(limits::COMMANDS);
-        writer::start(connection, state, events.clone(), writer_rx)?;
+        let (publish, trouble) = watch::channel(None);
+        let out = writer::Out { bus: events.clone(), trouble: publish };
+        writer::start(connection, state, out, writer_rx)?;
         reader::start(path, reader_rx)?;
-        Ok(Self { writer, reader, events })
+        Ok(Self { writer, reader, events, trouble })
     }
 
     /// Runs `change` in a transaction and answers when it is on disk.

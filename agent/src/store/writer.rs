@@ -95,7 +95,7 @@ pub(super) fn start(
     out: Out,
     commands: mpsc::Receiver<Command>,
 ) -> Result<(), StoreError> {
-    let mut writer = Writer { connection, state, bus, held: Held::default() };
+    let mut writer = Writer { connection, state, out, held: Held::default() };
     std::thread::Builder::new()
         .name("store-writer".to_owned())
         .stack_size(512 * 1024)
