@@ -11,4 +11,5 @@ pub mod store;
 // floor 2
 pub mod host;
 // floor 3
+pub mod admin;
 pub mod heartbeat;
