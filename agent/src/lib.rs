@@ -12,4 +12,5 @@ pub mod store;
 pub mod host;
 // floor 3
 pub mod admin;
+pub mod config;
 pub mod heartbeat;

@@ -39,7 +39,7 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
         Verb::Status => status(&station, printer).await,
         Verb::Heartbeat => {
             let heartbeat: Heartbeat = get(&station, "/v1/heartbeat").await?;
-            printer.json(&heartbeat)
+            print_json(&heartbeat)
         }
         Verb::Login { app, print } => login(&station, app.as_deref(), *print, printer).await,
         Verb::App(verb) => app(&station, verb, printer).await,
@@ -59,7 +59,7 @@ async fn get<T: serde::de::DeserializeOwned>(
 async fn status(station: &Connection, printer: &Printer) -> Result<(), ClientError> {
     let heartbeat: Heartbeat = get(station, "/v1/heartbeat").await?;
     if printer.json {
-        return printer.json(&heartbeat.status);
+        return print_json(&heartbeat.status);
     }
     text(&screen::status(&heartbeat))
 }
@@ -77,7 +77,7 @@ async fn login(
     let body = json!({ "next": next });
     let link: LoginLink = station.json(Method::POST, "/v1/login-links", Some(&body)).await?;
     if printer.json {
-        return printer.json(&link);
+        return print_json(&link);
     }
     text(&format!("{}\n", link.url))?;
     if let Some(tunnel) = printer.tunnel(&link) {
@@ -98,7 +98,7 @@ async fn app(station: &Connection, verb: &AppVerb, printer: &Printer) -> Result<
         AppVerb::List => {
             let apps: Vec<App> = get(station, "/v1/apps").await?;
             if printer.json {
-                return printer.json(&apps);
+                return print_json(&apps);
             }
             return text(&screen::apps(&apps, Time(clock::now().wall)));
         }
@@ -106,7 +106,7 @@ async fn app(station: &Connection, verb: &AppVerb, printer: &Printer) -> Result<
             let logs: AppLogs =
                 get(station, &format!("/v1/apps/{name}/logs?lines={lines}")).await?;
             if printer.json {
-                return printer.json(&logs);
+                return print_json(&logs);
             }
             let lines: String = logs.lines.iter().map(|line| printable(line) + "\n").collect();
             return text(&lines);
@@ -118,7 +118,7 @@ async fn app(station: &Connection, verb: &AppVerb, printer: &Printer) -> Result<
     done?;
     let app: App = get(station, &format!("/v1/apps/{name}")).await?;
     if printer.json {
-        return printer.json(&app);
+        return print_json(&app);
     }
     text(&screen::apps(&[app], Time(clock::now().wall)))
 }
@@ -157,7 +157,7 @@ async fn events(
 async fn down(station: &Connection, printer: &Printer) -> Result<(), ClientError> {
     let report: DownReport = station.json(Method::POST, "/v1/down", None).await?;
     if printer.json {
-        return printer.json(&report);
+        return print_json(&report);
     }
     let stopped =
         if report.stopped.is_empty() { "nothing".into() } else { report.stopped.join(", ") };
@@ -187,7 +187,7 @@ fn explain(name: Option<&str>, printer: &Printer) -> Result<(), ClientError> {
         let text = kind.explained();
         json!({ "name": text.name, "degrades": text.degrades, "meaning": text.meaning, "remedy": text.remedy })
     };
-    printer.json(&kinds.iter().map(one).collect::<Vec<_>>())
+    print_json(&kinds.iter().map(one).collect::<Vec<_>>())
 }
 
 /// Standard output. A reader that closed its end (`| head`) is not an error.
@@ -201,13 +201,13 @@ fn text(text: &str) -> Result<(), ClientError> {
     }
 }
 
-impl Printer {
-    pub fn json<T: Serialize>(&self, value: &T) -> Result<(), ClientError> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|error| ClientError::Answer(error.to_string()))?;
-        self::text(&(text + "\n"))
-    }
+fn print_json<T: Serialize>(value: &T) -> Result<(), ClientError> {
+    let json = serde_json::to_string_pretty(value)
+        .map_err(|error| ClientError::Answer(error.to_string()))?;
+    text(&(json + "\n"))
+}
 
+impl Printer {
     /// A remark for a person at a terminal; it never mixes with the output.
     fn note(&self, text: &str) {
         let mut error = std::io::stderr().lock();
