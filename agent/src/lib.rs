@@ -14,3 +14,6 @@ pub mod host;
 pub mod admin;
 pub mod config;
 pub mod heartbeat;
+pub mod lifecycle;
+// floor 4
+pub mod wiring;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use station_proto::problem::Problem;
 
 pub use connection::Connection;
-pub use verbs::run;
+pub use verbs::{Printer, run};
 
 /// Why a verb failed. [`ClientError::exit_code`] is part of the interface.
 #[derive(Debug, thiserror::Error)]

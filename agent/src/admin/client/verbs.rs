@@ -208,6 +208,11 @@ fn print_json<T: Serialize>(value: &T) -> Result<(), ClientError> {
 }
 
 impl Printer {
+    /// The answer as JSON or as text, as the user wants it.
+    pub fn answer(&self, value: &serde_json::Value, plain: &str) -> Result<(), ClientError> {
+        if self.json { print_json(value) } else { text(plain) }
+    }
+
     /// A remark for a person at a terminal; it never mixes with the output.
     fn note(&self, text: &str) {
         let mut error = std::io::stderr().lock();
