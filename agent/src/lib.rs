@@ -7,3 +7,5 @@
 pub mod base;
 // floor 1
 pub mod os;
+// floor 3
+pub mod web;
