@@ -105,10 +105,7 @@ mod tests {
     fn samples() -> Samples {
         Samples {
             at: at(5),
-            cpu: Some(Cpu {
-                cores: 4,
-                used_percent: 31.0,
-            }),
+            cpu: Some(Cpu { cores: 4, used_percent: 31.0 }),
             load: Some([0.5, 0.4, 0.3]),
             memory: Some(Memory {
                 total_mib: 16_000,
@@ -137,25 +134,11 @@ mod tests {
     fn all(text: &str) -> Vec<Page> {
         let (status, samples) = (status(text), samples());
         let lines = vec![text.to_owned(); 3];
-        let login = LoginNeeded {
-            app: Some(text),
-            port: 8710,
-            loopback: true,
-            expired: false,
-        };
-        let refusal = Refusal {
-            status: StatusCode::FORBIDDEN,
-            kind: "x",
-            title: text,
-            detail: text,
-        };
+        let login = LoginNeeded { app: Some(text), port: 8710, loopback: true, expired: false };
+        let refusal =
+            Refusal { status: StatusCode::FORBIDDEN, kind: "x", title: text, detail: text };
         let mut pages = vec![
-            home(&Home {
-                status: &status,
-                samples: &samples,
-                etag: text,
-                host: text,
-            }),
+            home(&Home { status: &status, samples: &samples, etag: text, host: text }),
             app_starting(&app(text, AppPhase::Starting), Format::Html),
             login_needed(&login, Format::Html),
             link_refused(LinkRefusal::Used, &login, Format::Html),
@@ -173,12 +156,7 @@ mod tests {
         for fault in &faults {
             for phase in [AppPhase::Ready, AppPhase::Failed, AppPhase::Stopped] {
                 let app = app(text, phase);
-                let down = AppDown {
-                    app: &app,
-                    fault,
-                    lines: &lines,
-                    now: at(1_000_000),
-                };
+                let down = AppDown { app: &app, fault, lines: &lines, now: at(1_000_000) };
                 pages.push(app_down(&down, Format::Html));
             }
         }
@@ -219,10 +197,7 @@ mod tests {
     #[test]
     fn the_skeleton_would_show_an_injected_element() {
         assert_ne!(skeleton("<p>x</p>"), skeleton("<p><script></p>"));
-        assert_ne!(
-            skeleton("<p a=\"x\">"),
-            skeleton("<p a=\"x\" onclick=\"y\">")
-        );
+        assert_ne!(skeleton("<p a=\"x\">"), skeleton("<p a=\"x\" onclick=\"y\">"));
     }
 
     #[test]
@@ -230,10 +205,7 @@ mod tests {
         for page in all("x") {
             let has = |name: &str, part: &str| {
                 let value = page.headers.get(name).map(|value| value.to_str().unwrap());
-                assert!(
-                    value.is_some_and(|value| value.contains(part)),
-                    "{name}: {value:?}"
-                );
+                assert!(value.is_some_and(|value| value.contains(part)), "{name}: {value:?}");
             };
             has("content-security-policy", "frame-ancestors 'self'");
             has("content-security-policy", "default-src 'none'");
@@ -256,12 +228,8 @@ mod tests {
         "signal 9 (SIGKILL) after 3 s".clone_into(&mut end.message);
         end.action.clear();
         let lines = ["Traceback <x>".to_owned()];
-        let down = AppDown {
-            app: &app,
-            fault: &Fault::NotRunning,
-            lines: &lines,
-            now: at(1_000_000),
-        };
+        let down =
+            AppDown { app: &app, fault: &Fault::NotRunning, lines: &lines, now: at(1_000_000) };
         let page = app_down(&down, Format::Html);
         let text = html(&page);
         for part in [
@@ -282,12 +250,8 @@ mod tests {
 
     #[test]
     fn the_login_page_names_the_command_and_the_tunnel() {
-        let mut login = LoginNeeded {
-            app: Some("jupyterlab"),
-            port: 8710,
-            loopback: true,
-            expired: false,
-        };
+        let mut login =
+            LoginNeeded { app: Some("jupyterlab"), port: 8710, loopback: true, expired: false };
         let page = login_needed(&login, Format::Html);
         assert_eq!(page.status, StatusCode::UNAUTHORIZED);
         assert!(html(&page).contains("stationctl login --app jupyterlab"));

@@ -62,9 +62,7 @@ pub fn app_down(down: &AppDown<'_>, format: Format) -> Page {
     };
     let title = headline(down);
     let mut draft = follow(status, "app-down", &title, app);
-    draft.retry_after_s = app
-        .next_start
-        .map(|next| words::until(down.now, next).as_secs().max(1));
+    draft.retry_after_s = app.next_start.map(|next| words::until(down.now, next).as_secs().max(1));
     let advice = advice(app);
     draft.detail = [title.as_str(), &app.message, &evidence(down), &advice]
         .into_iter()
@@ -137,10 +135,7 @@ fn body(down: &AppDown<'_>, advice: &str) -> Html {
         .raw("</p>\n");
     let evidence = evidence(down);
     if *down.fault != Fault::NotRunning {
-        html = html
-            .raw("<p>What stationd saw: ")
-            .text(&evidence)
-            .raw(".</p>\n");
+        html = html.raw("<p>What stationd saw: ").text(&evidence).raw(".</p>\n");
     }
     if let Some(next) = app.next_start {
         html = html
@@ -164,9 +159,7 @@ fn body(down: &AppDown<'_>, advice: &str) -> Html {
         html = html.push(&last_end(&app.name, end));
     }
     if !down.lines.is_empty() {
-        html = html
-            .raw("<h2>Its last log lines</h2>\n")
-            .push(&log(down.lines));
+        html = html.raw("<h2>Its last log lines</h2>\n").push(&log(down.lines));
     }
     html
 }

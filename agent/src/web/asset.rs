@@ -35,10 +35,8 @@ const ASSETS: [Asset; 3] = [
 
 /// One tag for all: they change together, with a release.
 static ETAG: LazyLock<String> = LazyLock::new(|| {
-    let digest = ASSETS
-        .iter()
-        .fold(Sha256::new(), |hash, asset| hash.chain_update(asset.body))
-        .finalize();
+    let digest =
+        ASSETS.iter().fold(Sha256::new(), |hash, asset| hash.chain_update(asset.body)).finalize();
     let short = digest.get(..8).unwrap_or_default();
     format!("\"{}\"", data_encoding::HEXLOWER.encode(short))
 });
@@ -55,11 +53,7 @@ pub fn asset(path: &str, request: &HeaderMap) -> Option<Page> {
         .and_then(|value| value.to_str().ok())
         .is_some_and(|tags| tags.contains(ETAG.as_str()));
     Some(Page {
-        status: if known {
-            StatusCode::NOT_MODIFIED
-        } else {
-            StatusCode::OK
-        },
+        status: if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK },
         headers,
         body: Bytes::from_static(if known { b"" } else { asset.body.as_bytes() }),
     })

@@ -12,16 +12,8 @@ use crate::web::refusal::not_found;
 const DOCS: [(&str, &str, &str); 4] = [
     ("", "Help", include_str!("../../docs/index.md")),
     ("login", "Logging in", include_str!("../../docs/login.md")),
-    (
-        "conditions",
-        "Conditions",
-        include_str!("../../docs/conditions.md"),
-    ),
-    (
-        "troubleshooting",
-        "Troubleshooting",
-        include_str!("../../docs/troubleshooting.md"),
-    ),
+    ("conditions", "Conditions", include_str!("../../docs/conditions.md")),
+    ("troubleshooting", "Troubleshooting", include_str!("../../docs/troubleshooting.md")),
 ];
 
 /// `GET /help` and `GET /help/NAME`; `path` is the whole path.
@@ -61,11 +53,7 @@ fn markdown(source: &'static str) -> Html {
     let mut open = Open::Nothing;
     for line in source.lines() {
         if line.starts_with("```") {
-            let next = if open == Open::Code {
-                Open::Nothing
-            } else {
-                Open::Code
-            };
+            let next = if open == Open::Code { Open::Nothing } else { Open::Code };
             html = html.raw(open.end());
             if next == Open::Code {
                 html = html.raw("<pre class=\"command\">");
@@ -83,14 +71,8 @@ fn markdown(source: &'static str) -> Html {
         } else if line.starts_with("# ") {
             // The frame shows the title.
         } else if let Some(item) = line.strip_prefix("- ") {
-            let start = if open == Open::List {
-                "</li>\n<li>"
-            } else {
-                "<ul><li>"
-            };
-            html = html
-                .raw(if open == Open::List { "" } else { open.end() })
-                .raw(start);
+            let start = if open == Open::List { "</li>\n<li>" } else { "<ul><li>" };
+            html = html.raw(if open == Open::List { "" } else { open.end() }).raw(start);
             html = spans(html, item);
             open = Open::List;
         } else {
@@ -109,11 +91,7 @@ fn markdown(source: &'static str) -> Html {
 /// `code` and `[links](target)` within a line.
 fn spans(html: Html, line: &str) -> Html {
     line.split('`').enumerate().fold(html, |html, (at, part)| {
-        if at % 2 == 1 {
-            html.raw("<code>").text(part).raw("</code>")
-        } else {
-            links(html, part)
-        }
+        if at % 2 == 1 { html.raw("<code>").text(part).raw("</code>") } else { links(html, part) }
     })
 }
 
@@ -143,39 +121,20 @@ mod tests {
             assert_eq!(markdown(source).into_string(), expect, "{source}");
         };
         check("# T\n\na `b<` c\nd", "<p>a <code>b&lt;</code> c d</p>\n");
-        check(
-            "- a\n- b\n  c\n\nd",
-            "<ul><li>a</li>\n<li>b c</li></ul>\n<p>d</p>\n",
-        );
-        check(
-            "```\n<x>\n```",
-            "<pre class=\"command\">&lt;x&gt;\n</pre>\n",
-        );
-        check(
-            "see [that](login.md).",
-            "<p>see <a href=\"/help/login\">that</a>.</p>\n",
-        );
+        check("- a\n- b\n  c\n\nd", "<ul><li>a</li>\n<li>b c</li></ul>\n<p>d</p>\n");
+        check("```\n<x>\n```", "<pre class=\"command\">&lt;x&gt;\n</pre>\n");
+        check("see [that](login.md).", "<p>see <a href=\"/help/login\">that</a>.</p>\n");
     }
 
     #[test]
     fn every_link_in_the_texts_leads_to_a_text() {
         for (name, _, source) in DOCS {
-            let targets = source
-                .split("](")
-                .skip(1)
-                .filter_map(|rest| rest.split(')').next());
+            let targets = source.split("](").skip(1).filter_map(|rest| rest.split(')').next());
             for target in targets {
                 let path = format!("/help/{}", target.trim_end_matches(".md"));
-                assert_eq!(
-                    help(&path, Format::Html).status,
-                    StatusCode::OK,
-                    "{name}: {target}"
-                );
+                assert_eq!(help(&path, Format::Html).status, StatusCode::OK, "{name}: {target}");
             }
         }
-        assert_eq!(
-            help("/help/none", Format::Html).status,
-            StatusCode::NOT_FOUND
-        );
+        assert_eq!(help("/help/none", Format::Html).status, StatusCode::NOT_FOUND);
     }
 }

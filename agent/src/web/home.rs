@@ -28,11 +28,7 @@ pub struct Home<'a> {
 /// `GET /`
 pub fn home(home: &Home<'_>) -> Page {
     let status = home.status;
-    let mut draft = Draft::new(
-        StatusCode::OK,
-        "home",
-        format!("{} · stationd", status.name),
-    );
+    let mut draft = Draft::new(StatusCode::OK, "home", format!("{} · stationd", status.name));
     draft.behaviour = Behaviour::Home;
     draft.data = Html::literal(" data-etag=\"")
         .text(home.etag)
@@ -74,10 +70,8 @@ fn footer(status: &Status) -> Html {
 }
 
 fn conditions(conditions: &[Condition]) -> Html {
-    let shown: Vec<&Condition> = conditions
-        .iter()
-        .filter(|condition| condition.status != Truth::False)
-        .collect();
+    let shown: Vec<&Condition> =
+        conditions.iter().filter(|condition| condition.status != Truth::False).collect();
     if shown.is_empty() {
         return Html::literal("<section id=\"conditions\"></section>\n");
     }
@@ -88,11 +82,7 @@ fn conditions(conditions: &[Condition]) -> Html {
 
 fn condition(condition: &Condition) -> Html {
     let mut html = Html::literal("<li class=\"")
-        .raw(if condition.status == Truth::True {
-            "alert bad"
-        } else {
-            "alert"
-        })
+        .raw(if condition.status == Truth::True { "alert bad" } else { "alert" })
         .raw("\"><h3>")
         .text(&condition.kind);
     if !condition.subject.is_empty() {
@@ -103,10 +93,7 @@ fn condition(condition: &Condition) -> Html {
     }
     html = html.raw("</h3><p>").text(&condition.message).raw("</p>");
     if !condition.action.is_empty() {
-        html = html
-            .raw("<p class=\"action\">What to do: ")
-            .text(&condition.action)
-            .raw("</p>");
+        html = html.raw("<p class=\"action\">What to do: ").text(&condition.action).raw("</p>");
     }
     html.raw("<p class=\"dim\">")
         .text(&condition.reason)
@@ -146,10 +133,7 @@ fn app(app: &App) -> Html {
         html = html.raw(" · next start ").push(&words::time(next));
     }
     html = html.raw("</p>\n<p class=\"buttons\">");
-    if matches!(
-        app.phase,
-        AppPhase::Ready | AppPhase::Degraded | AppPhase::Starting
-    ) {
+    if matches!(app.phase, AppPhase::Ready | AppPhase::Degraded | AppPhase::Starting) {
         html = html
             .raw("<a class=\"button main\" href=\"")
             .path(&app.path)
@@ -205,10 +189,7 @@ pub(super) fn last_end(app: &str, end: &Cause) -> Html {
         .push(&words::time(end.at))
         .raw("</span></summary>");
     if !end.action.is_empty() {
-        html = html
-            .raw("<p class=\"action\">What to do: ")
-            .text(&end.action)
-            .raw("</p>");
+        html = html.raw("<p class=\"action\">What to do: ").text(&end.action).raw("</p>");
     }
     if !end.last_lines.is_empty() {
         html = html.push(&log(&end.last_lines));
@@ -255,11 +236,7 @@ fn machine(samples: &Samples) -> Html {
 #[expect(clippy::cast_precision_loss, reason = "a share in percent is shown")]
 fn used(total_mib: u64, available_mib: u64) -> (String, f64) {
     let used = total_mib.saturating_sub(available_mib);
-    let text = format!(
-        "{} of {}",
-        words::mebibytes(used),
-        words::mebibytes(total_mib)
-    );
+    let text = format!("{} of {}", words::mebibytes(used), words::mebibytes(total_mib));
     (text, 100.0 * used as f64 / total_mib.max(1) as f64)
 }
 
@@ -294,15 +271,9 @@ fn mounts(mounts: &[Mount]) -> Html {
     )
     .each(mounts, |mount| {
         let state = if mount.ready {
-            words::Label {
-                word: "ready",
-                class: "good",
-            }
+            words::Label { word: "ready", class: "good" }
         } else {
-            words::Label {
-                word: "not ready",
-                class: "bad",
-            }
+            words::Label { word: "not ready", class: "bad" }
         };
         Html::literal("<tr><td>")
             .text(&mount.name)

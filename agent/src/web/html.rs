@@ -72,9 +72,7 @@ impl Html {
         items: impl IntoIterator<Item = T>,
         piece: impl Fn(T) -> Self,
     ) -> Self {
-        items
-            .into_iter()
-            .fold(self, |html, item| html.push(&piece(item)))
+        items.into_iter().fold(self, |html, item| html.push(&piece(item)))
     }
 
     pub(super) fn into_string(self) -> String {

@@ -32,15 +32,9 @@ pub enum LinkRefusal {
 /// 401: there is no session.
 pub fn login_needed(login: &LoginNeeded<'_>, format: Format) -> Page {
     let (title, lead) = if login.expired {
-        (
-            "Your session has ended",
-            "Log in again; nothing that runs was stopped.",
-        )
+        ("Your session has ended", "Log in again; nothing that runs was stopped.")
     } else {
-        (
-            "Please log in",
-            "This workstation opens with a link that only its user can make.",
-        )
+        ("Please log in", "This workstation opens with a link that only its user can make.")
     };
     page("login-needed", title, lead, login).render(format)
 }
@@ -54,11 +48,9 @@ pub fn link_refused(refusal: LinkRefusal, login: &LoginNeeded<'_>, format: Forma
             "A login link works once. If it was not you who opened it, somebody else did: tell \
              your administrator.",
         ),
-        LinkRefusal::Expired => (
-            "link-expired",
-            "This link has expired",
-            "A login link works for ten minutes.",
-        ),
+        LinkRefusal::Expired => {
+            ("link-expired", "This link has expired", "A login link works for ten minutes.")
+        }
         LinkRefusal::Unknown => (
             "link-unknown",
             "This link is not known here",

@@ -50,11 +50,7 @@ impl Format {
             .get_all(header::ACCEPT)
             .iter()
             .any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")));
-        if names_html {
-            Self::Html
-        } else {
-            Self::Problem
-        }
+        if names_html { Self::Html } else { Self::Problem }
     }
 }
 
@@ -124,11 +120,7 @@ impl Draft {
             Format::Html => self.html().into_string(),
             Format::Problem => self.problem(),
         };
-        Page {
-            status: self.status,
-            headers,
-            body: Bytes::from(body),
-        }
+        Page { status: self.status, headers, body: Bytes::from(body) }
     }
 
     fn problem(&self) -> String {
@@ -184,10 +176,7 @@ pub(super) fn headers(content_type: &'static str) -> HeaderMap {
         (header::CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("permissions-policy"), PERMISSIONS),
     ];
-    fixed
-        .into_iter()
-        .map(|(name, value)| (name, HeaderValue::from_static(value)))
-        .collect()
+    fixed.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect()
 }
 
 #[cfg(test)]
@@ -203,10 +192,7 @@ mod tests {
             }
             assert_eq!(Format::of(&headers), expect, "{accept:?}");
         };
-        check(
-            Some("text/html,application/xhtml+xml,*/*;q=0.8"),
-            Format::Html,
-        );
+        check(Some("text/html,application/xhtml+xml,*/*;q=0.8"), Format::Html);
         check(Some("*/*"), Format::Problem);
         check(Some("application/json"), Format::Problem);
         check(None, Format::Problem);
@@ -221,9 +207,6 @@ mod tests {
         assert_eq!(body["type"], "about:stationd/login-needed");
         assert_eq!(body["status"], 401);
         assert_eq!(body["message"], body["detail"]);
-        assert_eq!(
-            page.headers[header::CONTENT_TYPE],
-            "application/problem+json"
-        );
+        assert_eq!(page.headers[header::CONTENT_TYPE], "application/problem+json");
     }
 }

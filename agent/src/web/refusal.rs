@@ -20,10 +20,7 @@ pub struct Refusal<'a> {
 pub fn refused(refusal: &Refusal<'_>, format: Format) -> Page {
     let mut draft = Draft::new(refusal.status, refusal.kind, refusal.title);
     refusal.detail.clone_into(&mut draft.detail);
-    draft.main = card(
-        refusal.title,
-        &Html::literal("<p>").text(refusal.detail).raw("</p>\n"),
-    );
+    draft.main = card(refusal.title, &Html::literal("<p>").text(refusal.detail).raw("</p>\n"));
     draft.render(format)
 }
 

@@ -45,11 +45,7 @@ pub(super) const fn phase(phase: Phase) -> Label {
 
 /// The label as a coloured pill.
 pub(super) fn pill(label: Label) -> Html {
-    Html::literal("<span class=\"pill ")
-        .raw(label.class)
-        .raw("\">")
-        .raw(label.word)
-        .raw("</span>")
+    Html::literal("<span class=\"pill ").raw(label.class).raw("\">").raw(label.word).raw("</span>")
 }
 
 /// A point in time; the script replaces the text by the reader's own time.
