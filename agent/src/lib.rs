@@ -15,5 +15,6 @@ pub mod admin;
 pub mod config;
 pub mod heartbeat;
 pub mod lifecycle;
+pub mod web;
 // floor 4
 pub mod wiring;
