@@ -46,11 +46,7 @@ pub struct Environment {
 
 impl Environment {
     pub fn of_process() -> Self {
-        Self {
-            listen: std::env::var("STATIOND_LISTEN")
-                .ok()
-                .filter(|text| !text.is_empty()),
-        }
+        Self { listen: std::env::var("STATIOND_LISTEN").ok().filter(|text| !text.is_empty()) }
     }
 }
 
@@ -130,26 +126,18 @@ pub fn check(
         field == "listen" || field.starts_with("listen.") || field == "STATIOND_LISTEN"
     };
     let listen_spoiled = found.iter().any(|mistake| of_listen(&mistake.field))
-        || tree
-            .damaged
-            .iter()
-            .any(|part| part.is_empty() || part == "listen");
+        || tree.damaged.iter().any(|part| part.is_empty() || part == "listen");
     found.extend(tree.mistakes);
     if found.is_empty() {
         return Ok(config);
     }
     let order = |mistake: &Mistake| {
-        let file = sources
-            .iter()
-            .position(|source| source.name == mistake.file);
+        let file = sources.iter().position(|source| source.name == mistake.file);
         (file.unwrap_or(usize::MAX), mistake.line)
     };
     found.sort_by_key(order);
     found.dedup();
-    Err(Box::new(Failed {
-        mistakes: found,
-        listen: (!listen_spoiled).then_some(config.listen),
-    }))
+    Err(Box::new(Failed { mistakes: found, listen: (!listen_spoiled).then_some(config.listen) }))
 }
 
 /// The files as far as they could be read.
@@ -280,12 +268,7 @@ impl Facts for Machine {
 
     fn bound_to_user(&self) -> Option<String> {
         let uid = nix::unistd::geteuid();
-        let name = || {
-            nix::unistd::User::from_uid(uid)
-                .ok()
-                .flatten()
-                .map(|user| user.name)
-        };
+        let name = || nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
         (!uid.is_root()).then(|| name().unwrap_or_else(|| uid.to_string()))
     }
 

@@ -7,6 +7,9 @@
 pub mod base;
 // floor 1
 pub mod os;
+pub mod store;
 // floor 2
+pub mod host;
 // floor 3
 pub mod config;
+pub mod heartbeat;

@@ -52,10 +52,7 @@ pub(super) fn read(
         && !address.value.ip().to_canonical().is_loopback()
     {
         address.wrong(
-            format!(
-                "{} can be reached from other machines, and tls is off",
-                address.value
-            ),
+            format!("{} can be reached from other machines, and tls is off", address.value),
             "set tls = \"self-signed\" or \"files\" in [listen], or listen on 127.0.0.1",
         );
     }
@@ -73,16 +70,8 @@ pub(super) fn read(
 }
 
 fn from_environment<'a>(text: &str, mistakes: &'a Mistakes) -> Option<Found<'a, SocketAddr>> {
-    let at = Spot {
-        file: Arc::from("environment"),
-        line: None,
-    };
-    parse_address(&Found::new(
-        text.to_owned(),
-        at,
-        "STATIOND_LISTEN",
-        mistakes,
-    ))
+    let at = Spot { file: Arc::from("environment"), line: None };
+    parse_address(&Found::new(text.to_owned(), at, "STATIOND_LISTEN", mistakes))
 }
 
 fn parse_address<'a>(found: &Found<'a, String>) -> Option<Found<'a, SocketAddr>> {
@@ -99,16 +88,11 @@ fn parse_address<'a>(found: &Found<'a, String>) -> Option<Found<'a, SocketAddr>>
 /// Also says whether TLS is meant to be off: a misspelt word is no wish to have it off.
 fn read_tls(part: &Reader<'_>, facts: &dyn Facts) -> (bool, Tls) {
     debug_assert_eq!(schema::default_text("listen.tls"), "off");
-    let words = [
-        ("off", TlsWord::Off),
-        ("self-signed", TlsWord::SelfSigned),
-        ("files", TlsWord::Files),
-    ];
+    let words =
+        [("off", TlsWord::Off), ("self-signed", TlsWord::SelfSigned), ("files", TlsWord::Files)];
     let word = part.word("tls", &words);
     let unreadable = part.has("tls") && word.is_none();
-    let files = word
-        .as_ref()
-        .is_some_and(|word| word.value == TlsWord::Files);
+    let files = word.as_ref().is_some_and(|word| word.value == TlsWord::Files);
     let certificate = tls_file(part, "tls_certificate", files, facts);
     let key = tls_file(part, "tls_key", files, facts);
     if !files && !unreadable {
@@ -182,10 +166,7 @@ fn read_list(
 ) -> Vec<String> {
     let texts = part.texts(key).unwrap_or_default();
     if let Some(over) = texts.get(LIST_MAX) {
-        over.wrong(
-            format!("has more than {LIST_MAX} entries"),
-            format!("keep {LIST_MAX} at most"),
-        );
+        over.wrong(format!("has more than {LIST_MAX} entries"), format!("keep {LIST_MAX} at most"));
     }
     let mut list: Vec<String> = Vec::new();
     for found in texts.iter().take(LIST_MAX) {
@@ -205,15 +186,9 @@ fn host(text: &str) -> Result<String, (String, &'static str)> {
         return fail("holds a wildcard", "name every host in full");
     }
     if text.contains("://") || text.contains('/') {
-        return fail(
-            "is a URL",
-            "write the host name alone, such as \"box.example.com\"",
-        );
+        return fail("is a URL", "write the host name alone, such as \"box.example.com\"");
     }
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|v6| v6.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')).unwrap_or(text);
     if bare.parse::<std::net::Ipv6Addr>().is_ok() {
         return Ok(bare.to_ascii_lowercase());
     }
@@ -221,10 +196,7 @@ fn host(text: &str) -> Result<String, (String, &'static str)> {
         return fail("holds a port", "leave the port out: every port is accepted");
     }
     if !host_name(text) {
-        return fail(
-            "is not a host name",
-            "use letters, digits, '-', '_' and '.'",
-        );
+        return fail("is not a host name", "use letters, digits, '-', '_' and '.'");
     }
     Ok(text.to_ascii_lowercase())
 }
@@ -233,9 +205,7 @@ fn host_name(text: &str) -> bool {
     let plain = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     text.len() <= 253 && text.split('.').all(plain)
 }
@@ -262,13 +232,8 @@ fn origin(text: &str) -> Result<String, String> {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
     };
-    let v6 = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    let valid = v6.map_or_else(
-        || host_name(host),
-        |v6| v6.parse::<std::net::Ipv6Addr>().is_ok(),
-    );
+    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let valid = v6.map_or_else(|| host_name(host), |v6| v6.parse::<std::net::Ipv6Addr>().is_ok());
     if !valid {
         return fail("has no valid host");
     }

@@ -27,14 +27,10 @@ pub trait Facts {
 
 pub(super) fn instance(root: &Reader<'_>, facts: &dyn Facts) -> Instance {
     let part = root.part("instance");
-    let folder = part
-        .text("user_folder")
-        .and_then(|found| user_folder(&found));
+    let folder = part.text("user_folder").and_then(|found| user_folder(&found));
     Instance {
         name: part.text("name").and_then(|found| instance_name(&found)),
-        local_user: part
-            .text("local_user")
-            .and_then(|found| local_user(&found, facts)),
+        local_user: part.text("local_user").and_then(|found| local_user(&found, facts)),
         user_folder: folder.unwrap_or_else(|| default_text("instance.user_folder").to_owned()),
     }
 }
@@ -42,10 +38,7 @@ pub(super) fn instance(root: &Reader<'_>, facts: &dyn Facts) -> Instance {
 fn instance_name(found: &Found<'_, String>) -> Option<String> {
     let name = &found.value;
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let head = name
-        .chars()
-        .next()
-        .is_some_and(|c| c.is_ascii_alphanumeric());
+    let head = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
     if head && name.len() <= 63 && name.chars().all(plain) {
         return Some(name.clone());
     }
@@ -84,10 +77,7 @@ fn user_folder(found: &Found<'_, String>) -> Option<String> {
         "holds a control character"
     } else if Path::new(&filled).is_absolute() {
         "is absolute"
-    } else if Path::new(&filled)
-        .components()
-        .any(|c| c == Component::ParentDir)
-    {
+    } else if Path::new(&filled).components().any(|c| c == Component::ParentDir) {
         "leaves the workspace with .."
     } else {
         return Some(text.trim_end_matches('/').to_owned());
@@ -104,9 +94,7 @@ pub(super) fn identity(root: &Reader<'_>) -> Identity {
     let hours = part.integer("session_hours", 1, SESSION_HOURS_MAX);
     let hours = hours.and_then(|found| u64::try_from(found.value).ok());
     let default = default_text("identity.session_hours").parse().unwrap_or(12);
-    Identity {
-        session: Duration::from_secs(hours.unwrap_or(default) * 3600),
-    }
+    Identity { session: Duration::from_secs(hours.unwrap_or(default) * 3600) }
 }
 
 pub(super) fn log(root: &Reader<'_>) -> Log {
@@ -138,9 +126,7 @@ pub(super) fn apps(root: &Reader<'_>) -> Vec<App> {
     let mut apps = Vec::new();
     for table in &tables {
         let kind = app_kind(table);
-        let command = table
-            .text("command")
-            .and_then(|found| absolute_path(&found));
+        let command = table.text("command").and_then(|found| absolute_path(&found));
         let starts = [("boot", Start::Boot), ("on-demand", Start::OnDemand)];
         let start = table.word("start", &starts);
         let name = table.text_required("name", "add name = \"…\"; it appears in the URL");
@@ -168,12 +154,7 @@ pub(super) fn apps(root: &Reader<'_>) -> Vec<App> {
 }
 
 fn default_app(name: AppName) -> App {
-    App {
-        name,
-        kind: AppKind::JupyterLab,
-        command: None,
-        start: Start::Boot,
-    }
+    App { name, kind: AppKind::JupyterLab, command: None, start: Start::Boot }
 }
 
 fn app_name<'a>(found: &Found<'a, String>) -> Option<Found<'a, AppName>> {
@@ -239,10 +220,7 @@ pub(super) fn mounts(root: &Reader<'_>, workspace_dir: &Path) -> Vec<Mount> {
         };
         if name.value != WORKSPACE {
             name.wrong(
-                format!(
-                    "a mount named {:?} is not supported by this release",
-                    name.value
-                ),
+                format!("a mount named {:?} is not supported by this release", name.value),
                 "name it \"workspace\", or remove the [[mount]]",
             );
             continue;

@@ -140,10 +140,7 @@ mod tests {
         assert_eq!(paths.logs_dir, Path::new("/var/lib/stationd/logs"));
         assert_eq!(paths.keys_dir, Path::new("/var/lib/stationd/keys"));
         assert_eq!(paths.tools_dir, Path::new("/opt/stationd/tools"));
-        assert_eq!(
-            paths.workspace_dir,
-            Path::new("/var/lib/stationd/workspace")
-        );
+        assert_eq!(paths.workspace_dir, Path::new("/var/lib/stationd/workspace"));
     }
 
     #[test]
@@ -168,27 +165,12 @@ mod tests {
         let socket = |around: Surroundings| Paths::of(&around).map(|paths| paths.admin_socket);
         let ok = |path: &str| Ok(PathBuf::from(path));
         for (surroundings, expected) in [
-            (
-                around(Some("a"), 1, None, None),
-                ok("/work/a/run/admin.sock"),
-            ),
-            (
-                around(Some("./a/"), 1, None, None),
-                ok("/work/a/run/admin.sock"),
-            ),
+            (around(Some("a"), 1, None, None), ok("/work/a/run/admin.sock")),
+            (around(Some("./a/"), 1, None, None), ok("/work/a/run/admin.sock")),
             (around(Some(""), 0, None, None), Err(PathsError::EmptyHome)),
-            (
-                around(None, 1, Some("/x"), Some("/u")),
-                ok("/x/stationd/run/admin.sock"),
-            ),
-            (
-                around(None, 1, Some("x"), Some("/u")),
-                ok("/u/.local/state/stationd/run/admin.sock"),
-            ),
-            (
-                around(None, 1, Some(""), Some("/u")),
-                ok("/u/.local/state/stationd/run/admin.sock"),
-            ),
+            (around(None, 1, Some("/x"), Some("/u")), ok("/x/stationd/run/admin.sock")),
+            (around(None, 1, Some("x"), Some("/u")), ok("/u/.local/state/stationd/run/admin.sock")),
+            (around(None, 1, Some(""), Some("/u")), ok("/u/.local/state/stationd/run/admin.sock")),
             (around(None, 1, None, None), Err(PathsError::NoHome)),
             (around(None, 1, None, Some("u")), Err(PathsError::NoHome)),
         ] {

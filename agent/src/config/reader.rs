@@ -51,27 +51,16 @@ pub(super) struct Found<'a, T> {
 impl<'a, T> Found<'a, T> {
     /// A value that stands in no file.
     pub(super) fn new(value: T, at: Spot, field: &str, mistakes: &'a Mistakes) -> Self {
-        Self {
-            value,
-            at,
-            field: field.to_owned(),
-            mistakes,
-        }
+        Self { value, at, field: field.to_owned(), mistakes }
     }
 
     /// Says what is wrong with the value, and what to do.
     pub(super) fn wrong(&self, problem: impl Into<String>, remedy: impl Into<String>) {
-        self.mistakes
-            .add(&self.at, &self.field, problem.into(), remedy.into());
+        self.mistakes.add(&self.at, &self.field, problem.into(), remedy.into());
     }
 
     pub(super) fn with<U>(&self, value: U) -> Found<'a, U> {
-        Found {
-            value,
-            at: self.at.clone(),
-            field: self.field.clone(),
-            mistakes: self.mistakes,
-        }
+        Found { value, at: self.at.clone(), field: self.field.clone(), mistakes: self.mistakes }
     }
 }
 
@@ -87,12 +76,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn root(table: &'a Table, mistakes: &'a Mistakes) -> Self {
-        Self {
-            table: Some(table),
-            path: String::new(),
-            at: None,
-            mistakes,
-        }
+        Self { table: Some(table), path: String::new(), at: None, mistakes }
     }
 
     /// The table `name`, or an empty one.
@@ -154,8 +138,7 @@ impl<'a> Reader<'a> {
             && let Some(at) = &self.at
         {
             let field = self.field(key);
-            self.mistakes
-                .add(at, &field, "is missing".into(), remedy.into());
+            self.mistakes.add(at, &field, "is missing".into(), remedy.into());
         }
         self.text(key)
     }
@@ -193,10 +176,7 @@ impl<'a> Reader<'a> {
         if let Some((_, value)) = choice {
             return Some(found.with(*value));
         }
-        let list: Vec<_> = words
-            .iter()
-            .map(|(word, _)| format!("\"{word}\""))
-            .collect();
+        let list: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let use_one = if list.len() == 1 { "use" } else { "use one of" };
         found.wrong(
             format!("{:?} is not a known word", found.value),
@@ -216,26 +196,16 @@ impl<'a> Reader<'a> {
     }
 
     fn found<T>(&self, node: &Node, field: &str, value: T) -> Found<'a, T> {
-        Found {
-            value,
-            at: node.spot.clone(),
-            field: field.to_owned(),
-            mistakes: self.mistakes,
-        }
+        Found { value, at: node.spot.clone(), field: field.to_owned(), mistakes: self.mistakes }
     }
 
     fn wrong_type(&self, node: &Node, field: &str, seen: &Value, wanted: &str) {
         let problem = format!("is {}", seen.word());
-        self.mistakes
-            .add(&node.spot, field, problem, format!("it must be {wanted}"));
+        self.mistakes.add(&node.spot, field, problem, format!("it must be {wanted}"));
     }
 
     fn field(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     fn node(&self, key: &str) -> Option<(&'a Node, String)> {

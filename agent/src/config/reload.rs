@@ -35,28 +35,16 @@ impl Change {
 pub fn diff(old: &Config, new: &Config) -> Change {
     let live = [
         (Live::InstanceName, old.instance.name != new.instance.name),
-        (
-            Live::PublicUrl,
-            old.listen.public_url != new.listen.public_url,
-        ),
+        (Live::PublicUrl, old.listen.public_url != new.listen.public_url),
         (Live::Hosts, old.listen.hosts != new.listen.hosts),
-        (
-            Live::AllowedOrigins,
-            old.listen.allowed_origins != new.listen.allowed_origins,
-        ),
+        (Live::AllowedOrigins, old.listen.allowed_origins != new.listen.allowed_origins),
         (Live::SessionHours, old.identity != new.identity),
         (Live::Apps, old.apps != new.apps),
         (Live::LogLevel, old.log.level != new.log.level),
     ];
     let restart = [
-        (
-            "instance.local_user",
-            old.instance.local_user != new.instance.local_user,
-        ),
-        (
-            "instance.user_folder",
-            old.instance.user_folder != new.instance.user_folder,
-        ),
+        ("instance.local_user", old.instance.local_user != new.instance.local_user),
+        ("instance.user_folder", old.instance.user_folder != new.instance.user_folder),
         ("listen.address", old.listen.address != new.listen.address),
         ("listen.tls", old.listen.tls != new.listen.tls),
         ("mount", old.mounts != new.mounts),
@@ -71,14 +59,8 @@ pub fn diff(old: &Config, new: &Config) -> Change {
 /// What runs after a reload: `new`, with the values of `old` where a restart is needed.
 pub fn effective(old: &Config, new: &Config) -> Config {
     let mut config = new.clone();
-    config
-        .instance
-        .local_user
-        .clone_from(&old.instance.local_user);
-    config
-        .instance
-        .user_folder
-        .clone_from(&old.instance.user_folder);
+    config.instance.local_user.clone_from(&old.instance.local_user);
+    config.instance.user_folder.clone_from(&old.instance.user_folder);
     config.listen.address = old.listen.address;
     config.listen.tls = old.listen.tls.clone();
     config.mounts.clone_from(&old.mounts);
@@ -114,36 +96,16 @@ mod tests {
     fn what_a_change_means() {
         check("", &[], &[]);
         check("[instance]\nname = 'x'", &[Live::InstanceName], &[]);
-        check(
-            "[instance]\nlocal_user = 'ann'",
-            &[],
-            &["instance.local_user"],
-        );
-        check(
-            "[instance]\nuser_folder = 'x'",
-            &[],
-            &["instance.user_folder"],
-        );
-        check(
-            "[listen]\naddress = '127.0.0.1:1'",
-            &[],
-            &["listen.address"],
-        );
+        check("[instance]\nlocal_user = 'ann'", &[], &["instance.local_user"]);
+        check("[instance]\nuser_folder = 'x'", &[], &["instance.user_folder"]);
+        check("[listen]\naddress = '127.0.0.1:1'", &[], &["listen.address"]);
         check("[listen]\ntls = 'self-signed'", &[], &["listen.tls"]);
         check("[listen]\nhosts = ['x']", &[Live::Hosts], &[]);
-        check(
-            "[listen]\nallowed_origins = ['http://x']",
-            &[Live::AllowedOrigins],
-            &[],
-        );
+        check("[listen]\nallowed_origins = ['http://x']", &[Live::AllowedOrigins], &[]);
         check("[listen]\npublic_url = 'http://x'", &[Live::PublicUrl], &[]);
         check("[identity]\nsession_hours = 1", &[Live::SessionHours], &[]);
         check("app = []", &[Live::Apps], &[]);
-        check(
-            "[[mount]]\nname = 'workspace'\ndriver = 'directory'\npath = '/x'",
-            &[],
-            &["mount"],
-        );
+        check("[[mount]]\nname = 'workspace'\ndriver = 'directory'\npath = '/x'", &[], &["mount"]);
         check("[log]\nlevel = 'debug'", &[Live::LogLevel], &[]);
         check("[log]\nformat = 'json'", &[], &["log.format"]);
     }

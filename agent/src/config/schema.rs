@@ -76,20 +76,13 @@ const LATER: &[&str] = &[
 
 /// The default of `path` without its quotes.
 pub(super) fn default_text(path: &str) -> &'static str {
-    let default = KEYS
-        .iter()
-        .find(|key| key.path == path)
-        .and_then(|key| key.default);
+    let default = KEYS.iter().find(|key| key.path == path).and_then(|key| key.default);
     debug_assert!(default.is_some(), "{path} has no default");
     default.unwrap_or_default().trim_matches('"')
 }
 
 pub(super) fn known(path: &str) -> bool {
-    let below = |key: &&Key| {
-        key.path
-            .strip_prefix(path)
-            .is_some_and(|rest| rest.starts_with('.'))
-    };
+    let below = |key: &&Key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
     KEYS.iter().any(|key| key.path == path || below(&key))
 }
 
@@ -121,11 +114,7 @@ fn walk(table: &Table, above: &str, mistakes: &Mistakes) {
 }
 
 fn join(above: &str, name: &str) -> String {
-    if above.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{above}.{name}")
-    }
+    if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") }
 }
 
 fn refuse(path: &str, name: &str, node: &Node, mistakes: &Mistakes) {
@@ -157,15 +146,11 @@ fn suggestion(path: &str, name: &str) -> String {
         })
         .collect();
     candidates.dedup();
-    let nearest = candidates
-        .iter()
-        .min_by_key(|candidate| distance(name, candidate));
+    let nearest = candidates.iter().min_by_key(|candidate| distance(name, candidate));
     if let Some(near) = nearest.filter(|near| distance(name, near) <= 1 + name.len() / 4) {
         return format!("did you mean {near}?");
     }
-    let elsewhere = KEYS
-        .iter()
-        .find(|key| key.path.ends_with(&format!(".{name}")));
+    let elsewhere = KEYS.iter().find(|key| key.path.ends_with(&format!(".{name}")));
     if let Some(other) = elsewhere {
         return format!("{name} belongs to [{}]", part_of(other.path));
     }

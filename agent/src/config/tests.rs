@@ -31,9 +31,7 @@ fn sources(texts: &[&str]) -> Vec<Source> {
 }
 
 fn read(texts: &[&str], listen: Option<&str>) -> Result<Config, Box<Failed>> {
-    let environment = Environment {
-        listen: listen.map(str::to_owned),
-    };
+    let environment = Environment { listen: listen.map(str::to_owned) };
     check(&sources(texts), Path::new("/ws"), &environment, &Desk)
 }
 
@@ -51,25 +49,13 @@ fn expect(texts: &[&str], expected: &[(&str, &str, &str)]) {
             let line = m.line.map_or(String::new(), |line| line.to_string());
             let file = m.file.trim_end_matches(".toml");
             assert!(!m.remedy.is_empty() && !m.problem.is_empty(), "{m:?}");
-            (
-                format!("{file}:{line}"),
-                m.field.clone(),
-                format!("{}; {}", m.problem, m.remedy),
-            )
+            (format!("{file}:{line}"), m.field.clone(), format!("{}; {}", m.problem, m.remedy))
         })
         .collect();
     assert_eq!(shown.len(), expected.len(), "{texts:?}\n{shown:#?}");
     for (seen, (place, field, words)) in shown.iter().zip(expected) {
-        assert_eq!(
-            (seen.0.as_str(), seen.1.as_str()),
-            (*place, *field),
-            "{texts:?}\n{shown:#?}"
-        );
-        assert!(
-            seen.2.contains(words),
-            "{texts:?}\n{words} is not in: {}",
-            seen.2
-        );
+        assert_eq!((seen.0.as_str(), seen.1.as_str()), (*place, *field), "{texts:?}\n{shown:#?}");
+        assert!(seen.2.contains(words), "{texts:?}\n{words} is not in: {}", seen.2);
     }
 }
 
@@ -95,17 +81,11 @@ fn a_full_configuration_is_read() {
     assert_eq!(config.instance.folder_of("ann"), Path::new("u/ann/x"));
     assert_eq!(config.listen.public_host(), Some("box.example"));
     assert_eq!(config.listen.hosts, ["a.example", "10.0.0.7"]);
-    let files = Tls::Files {
-        certificate: "/c.pem".into(),
-        key: "/k.pem".into(),
-    };
+    let files = Tls::Files { certificate: "/c.pem".into(), key: "/k.pem".into() };
     assert_eq!(config.listen.tls, files);
     assert_eq!(config.apps.len(), 2);
     assert_eq!(config.apps[1].start, Start::OnDemand);
-    assert_eq!(
-        config.apps[1].command.as_deref(),
-        Some(Path::new("/x/jupyter-lab"))
-    );
+    assert_eq!(config.apps[1].command.as_deref(), Some(Path::new("/x/jupyter-lab")));
     assert_eq!(config.mounts[0].path, Path::new("/data"));
     assert_eq!(config.log.format, model::Format::Json);
 }
@@ -153,11 +133,8 @@ fn every_key_of_the_schema_is_read_and_no_other() {
     parts::apps(&root);
     parts::mounts(&root, Path::new("/ws"));
     parts::log(&root);
-    let asked: BTreeSet<String> = mistakes
-        .asked()
-        .into_iter()
-        .filter(|key| key.contains('.'))
-        .collect();
+    let asked: BTreeSet<String> =
+        mistakes.asked().into_iter().filter(|key| key.contains('.')).collect();
     let keys: BTreeSet<String> = schema::KEYS.iter().map(|key| key.path.to_owned()).collect();
     assert_eq!(asked, keys);
 }
@@ -187,10 +164,7 @@ fn a_later_file_overrides_and_is_the_one_blamed() {
     let listen = "[listen]\naddress = '127.0.0.1:1'";
     let both = read(&[listen, "\n[listen]\naddress = '127.0.0.1:2'"], None).unwrap();
     assert_eq!(both.listen.address.port(), 2);
-    expect(
-        &[good, "\n\n[log]\nlevel = 'x'"],
-        &[("2:4", "log.level", "is not a known word")],
-    );
+    expect(&[good, "\n\n[log]\nlevel = 'x'"], &[("2:4", "log.level", "is not a known word")]);
     // An overridden mistake is none.
     assert!(read(&["[log]\nlevel = 'x'", good], None).is_ok());
 }
@@ -199,24 +173,9 @@ fn a_later_file_overrides_and_is_the_one_blamed() {
 fn listen_survives_mistakes_elsewhere_and_no_mistake_of_its_own() {
     let listen = |texts: &[&str]| read(texts, None).unwrap_err().listen;
     let good = "[listen]\naddress = '127.0.0.1:7'\n";
-    assert_eq!(
-        listen(&[good, "[log]\nlevel = 5"]).unwrap().address.port(),
-        7
-    );
-    assert_eq!(
-        listen(&[&format!("{good}[log]\nlevel = = 5")])
-            .unwrap()
-            .address
-            .port(),
-        7
-    );
-    assert_eq!(
-        listen(&[&format!("{good}[log]\nlevel = 'x\n")])
-            .unwrap()
-            .address
-            .port(),
-        7
-    );
+    assert_eq!(listen(&[good, "[log]\nlevel = 5"]).unwrap().address.port(), 7);
+    assert_eq!(listen(&[&format!("{good}[log]\nlevel = = 5")]).unwrap().address.port(), 7);
+    assert_eq!(listen(&[&format!("{good}[log]\nlevel = 'x\n")]).unwrap().address.port(), 7);
     assert_eq!(listen(&["[log]\nx = 1"]).unwrap().address.port(), 8710);
     for spoiled in [
         "[listen]\naddress = 'x'",
@@ -239,11 +198,7 @@ fn the_default_file_names_every_key_with_its_default() {
     assert_eq!(empty, read(&[], None).unwrap());
     let uncommented: String = text
         .lines()
-        .map(|line| {
-            line.strip_prefix('#')
-                .filter(|rest| !rest.starts_with(' '))
-                .unwrap_or(line)
-        })
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
         .fold(String::new(), |all, line| all + line + "\n");
     let table: toml::Table = uncommented.parse().unwrap();
     let mut named = BTreeSet::new();
@@ -252,24 +207,15 @@ fn the_default_file_names_every_key_with_its_default() {
         for (key, value) in value.as_table().unwrap() {
             named.insert(format!("{part}.{key}"));
             let path = format!("{part}.{key}");
-            let key = schema::KEYS
-                .iter()
-                .find(|key| key.path == path)
-                .expect(&path);
+            let key = schema::KEYS.iter().find(|key| key.path == path).expect(&path);
             if let Some(default) = key.default {
                 assert_eq!(value.to_string(), default, "{path}");
             }
         }
     }
-    assert_eq!(
-        named,
-        schema::KEYS.iter().map(|key| key.path.to_owned()).collect()
-    );
+    assert_eq!(named, schema::KEYS.iter().map(|key| key.path.to_owned()).collect());
     let values = |keys: &[schema::Key]| -> Vec<String> {
-        keys.iter()
-            .filter(|key| key.default.is_none())
-            .map(|key| key.path.to_owned())
-            .collect()
+        keys.iter().filter(|key| key.default.is_none()).map(|key| key.path.to_owned()).collect()
     };
     // With the keys that have no default taken out, it is the default configuration.
     let without: BTreeSet<String> = values(schema::KEYS).into_iter().collect();
@@ -325,11 +271,7 @@ fn files_that_cannot_be_read_are_mistakes() {
     std::fs::create_dir(paths.conf_dir.join("b.toml")).unwrap();
     put(&paths.conf_dir.join("c.toml"), &vec![b'#'; 1024 * 1024 + 1]);
     let failed = load(&paths, &Environment::default()).unwrap_err();
-    let shown: Vec<_> = failed
-        .mistakes
-        .iter()
-        .map(|m| (m.line, m.problem.as_str()))
-        .collect();
+    let shown: Vec<_> = failed.mistakes.iter().map(|m| (m.line, m.problem.as_str())).collect();
     assert_eq!(shown.len(), 4, "{shown:#?}");
     assert_eq!(shown[0], (Some(2), "is not UTF-8 text"));
     assert!(shown[1].1.starts_with("cannot be read"));

@@ -12,6 +12,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::base::chain::Chain;
 use crate::base::tasks::Tasks;
 
 /// The files must be quiet for this long: an editor's save is several changes.
@@ -25,20 +26,14 @@ pub enum WatchError {
     #[error("cannot watch for changes of files; see fs.inotify.max_user_instances")]
     Create { source: notify::Error },
     #[error("cannot watch {path} for changes; see fs.inotify.max_user_watches")]
-    Watch {
-        path: PathBuf,
-        source: notify::Error,
-    },
+    Watch { path: PathBuf, source: notify::Error },
 }
 
 /// Watches `file` and the `*.toml` in `folder`; every `()` says that they may have changed.
 pub fn spawn(tasks: &Tasks, file: &Path, folder: &Path) -> Result<mpsc::Receiver<()>, WatchError> {
     let (stirred, stirred_rx) = mpsc::channel(1);
     let (changed, changed_rx) = mpsc::channel(1);
-    let wanted = Wanted {
-        file: file.to_owned(),
-        folder: folder.to_owned(),
-    };
+    let wanted = Wanted { file: file.to_owned(), folder: folder.to_owned() };
     let relevant = wanted.clone();
     let notifier = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| relevant.concerns(&event)) {
@@ -46,11 +41,7 @@ pub fn spawn(tasks: &Tasks, file: &Path, folder: &Path) -> Result<mpsc::Receiver
         }
     })
     .map_err(|source| WatchError::Create { source })?;
-    let mut watched = Watched {
-        wanted,
-        watcher: notifier,
-        folders: Vec::new(),
-    };
+    let mut watched = Watched { wanted, watcher: notifier, folders: Vec::new() };
     watched.renew()?;
     let cancel = tasks.token().clone();
     tasks.part("config-watch", run(watched, stirred_rx, changed, cancel));
@@ -72,7 +63,8 @@ async fn run(
             // A folder may have come or gone, and what happened in it before it was watched
             // is covered by the reading that follows.
             if let Err(error) = watched.renew() {
-                tracing::warn!(error = %crate::base::chain::Chain(&error), "live reload is impaired");
+                let error = Chain(&error);
+                tracing::warn!(%error, "live reload is impaired");
             }
             if changed.is_closed() {
                 return;
@@ -136,10 +128,7 @@ impl Watched {
         for path in wanted {
             self.watcher
                 .watch(&path, RecursiveMode::NonRecursive)
-                .map_err(|source| WatchError::Watch {
-                    path: path.clone(),
-                    source,
-                })?;
+                .map_err(|source| WatchError::Watch { path: path.clone(), source })?;
             self.folders.push(path);
         }
         Ok(())
@@ -170,17 +159,9 @@ mod tests {
             let home = tempfile::tempdir().unwrap();
             let (tasks, _ended) = Tasks::new();
             let folder = home.path().join(below);
-            let changed = spawn(
-                &tasks,
-                &folder.join("stationd.toml"),
-                &folder.join("conf.d"),
-            )
-            .unwrap();
-            Self {
-                home,
-                changed,
-                tasks,
-            }
+            let changed =
+                spawn(&tasks, &folder.join("stationd.toml"), &folder.join("conf.d")).unwrap();
+            Self { home, changed, tasks }
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -244,8 +225,6 @@ mod tests {
     async fn it_ends_when_told() {
         let bench = Bench::new("");
         bench.tasks.cancel();
-        tokio::time::timeout(Duration::from_secs(5), bench.tasks.joined())
-            .await
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(5), bench.tasks.joined()).await.unwrap();
     }
 }

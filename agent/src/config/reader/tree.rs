@@ -60,10 +60,7 @@ pub(in crate::config) struct Tree {
 
 impl Table {
     pub(in crate::config) fn get(&self, key: &str) -> Option<&Node> {
-        self.0
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, node)| node)
+        self.0.iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
     fn merge(&mut self, later: Self) {
@@ -92,9 +89,7 @@ impl Node {
 }
 
 fn of_tables(nodes: &[Node]) -> bool {
-    nodes
-        .iter()
-        .all(|node| matches!(node.value, Value::Table(_)))
+    nodes.iter().all(|node| matches!(node.value, Value::Table(_)))
 }
 
 impl Value {
@@ -114,16 +109,11 @@ impl Value {
 pub(in crate::config) fn read(sources: &[Source]) -> Tree {
     let mut tree = Tree::default();
     for source in sources {
-        let file = File {
-            name: source.name.as_str().into(),
-            text: &source.text,
-        };
+        let file = File { name: source.name.as_str().into(), text: &source.text };
         let (document, errors) = DeTable::parse_recoverable(&source.text);
         let mut table = file.table(document.get_ref());
         if !errors.is_empty() {
-            let starts = errors
-                .iter()
-                .map(|error| error.span().map_or(0, |span| span.start));
+            let starts = errors.iter().map(|error| error.span().map_or(0, |span| span.start));
             let damaged = file.damaged(&table, starts);
             // What is left of a damaged part would be blamed for what it lost.
             table.0.retain(|(part, _)| !damaged.contains(part));
@@ -174,41 +164,25 @@ impl File<'_> {
     }
 
     fn spot(&self, offset: usize) -> Spot {
-        Spot {
-            file: Arc::clone(&self.name),
-            line: Some(self.line(offset)),
-        }
+        Spot { file: Arc::clone(&self.name), line: Some(self.line(offset)) }
     }
 
     fn syntax_mistake(&self, offset: usize, message: &str) -> Mistake {
         let before = self.before(offset);
-        let column = before
-            .rsplit('\n')
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .count()
-            + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         let part = self.part_at(offset);
         Mistake {
             file: self.name.to_string(),
             line: Some(self.line(offset)),
             field: part,
-            problem: format!(
-                "not valid TOML at column {column}: {}",
-                message.replace('\n', ", ")
-            ),
+            problem: format!("not valid TOML at column {column}: {}", message.replace('\n', ", ")),
             remedy: "correct the line; https://toml.io shows the form".into(),
         }
     }
 
     /// The part whose heading stands last before `offset`; empty before the first heading.
     fn part_at(&self, offset: usize) -> String {
-        let headings = self
-            .text
-            .lines()
-            .take(self.line(offset))
-            .filter_map(heading);
+        let headings = self.text.lines().take(self.line(offset)).filter_map(heading);
         headings.last().unwrap_or_default().to_owned()
     }
 
@@ -223,10 +197,8 @@ impl File<'_> {
 
     fn table(&self, table: &DeTable<'_>) -> Table {
         let entries = table.iter().map(|(key, value)| {
-            let node = Node {
-                spot: self.spot(key.span().start),
-                value: self.value(value.get_ref()),
-            };
+            let node =
+                Node { spot: self.spot(key.span().start), value: self.value(value.get_ref()) };
             (key.get_ref().clone().into_owned(), node)
         });
         Table(entries.collect())
@@ -261,19 +233,13 @@ mod tests {
         let sources: Vec<_> = texts
             .iter()
             .enumerate()
-            .map(|(at, text)| Source {
-                name: format!("{at}.toml"),
-                text: (*text).to_owned(),
-            })
+            .map(|(at, text)| Source { name: format!("{at}.toml"), text: (*text).to_owned() })
             .collect();
         read(&sources)
     }
 
     fn shown(table: &Table) -> String {
-        let entries = table
-            .0
-            .iter()
-            .map(|(key, node)| format!("{key}={}", show(node)));
+        let entries = table.0.iter().map(|(key, node)| format!("{key}={}", show(node)));
         entries.collect::<Vec<_>>().join(" ")
     }
 
@@ -294,7 +260,8 @@ mod tests {
 
     #[test]
     fn every_value_knows_its_line() {
-        let text = "a = 1\n[listen]\n# comment\nhosts = [\n  'x',\n  'y' ]\n\n[[app]]\nname = 'n'\n[[app]]\nb = true\n";
+        let text = "a = 1\n[listen]\n# comment\nhosts = [\n  'x',\n  'y' ]\n\n\
+                    [[app]]\nname = 'n'\n[[app]]\nb = true\n";
         assert_eq!(
             shown(&tree(&[text]).root),
             "a=Some(1)@0:1 app=[{name=n@0:9}@0:8,{b=true or false@0:11}@0:10]@0:8 \
@@ -315,10 +282,7 @@ mod tests {
 
     #[test]
     fn a_syntax_error_names_line_column_and_part_and_hides_no_other_file() {
-        let both = tree(&[
-            "[log]\nlevel = 'info'\n[listen]\naddress = = 1\n",
-            "[log]\nx = 1",
-        ]);
+        let both = tree(&["[log]\nlevel = 'info'\n[listen]\naddress = = 1\n", "[log]\nx = 1"]);
         let mistake = both.mistakes.first().unwrap();
         assert_eq!((mistake.file.as_str(), mistake.line), ("0.toml", Some(4)));
         assert_eq!(mistake.field, "listen");
