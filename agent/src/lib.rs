@@ -12,5 +12,10 @@ pub mod store;
 pub mod host;
 pub mod identity;
 // floor 3
+pub mod admin;
 pub mod config;
 pub mod heartbeat;
+pub mod lifecycle;
+pub mod web;
+// floor 4
+pub mod wiring;
