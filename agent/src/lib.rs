@@ -10,6 +10,7 @@ pub mod os;
 pub mod store;
 // floor 2
 pub mod host;
+pub mod identity;
 // floor 3
 pub mod admin;
 pub mod config;
