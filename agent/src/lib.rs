@@ -7,3 +7,4 @@
 pub mod base;
 // floor 1
 pub mod os;
+pub mod privileged;
