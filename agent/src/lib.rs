@@ -8,3 +8,8 @@ pub mod base;
 // floor 1
 pub mod os;
 pub mod privileged;
+pub mod store;
+// floor 2
+pub mod host;
+// floor 3
+pub mod heartbeat;

@@ -41,17 +41,9 @@ pub enum Verb {
     /// Look for the app's program.
     FindApp { app: AppName, digest: String },
     /// End what is left of earlier generations, then start the app under a keeper.
-    StartApp {
-        app: AppName,
-        generation: u64,
-        digest: String,
-    },
+    StartApp { app: AppName, generation: u64, digest: String },
     /// End a tree whose keeper is gone; all generations if none is named.
-    KillUnit {
-        app: AppName,
-        generation: Option<u64>,
-        digest: String,
-    },
+    KillUnit { app: AppName, generation: Option<u64>, digest: String },
 }
 
 impl Verb {
@@ -171,25 +163,18 @@ pub async fn execute(verb: Verb, root: &RootConfig) -> Result<Reply, Refusal> {
     if verb.digest() != root.digest() {
         return Err(Refusal::ConfigChanged);
     }
-    let known = |name: &AppName| {
-        root.app(name)
-            .ok_or_else(|| Refusal::UnknownApp(name.clone()))
-    };
+    let known = |name: &AppName| root.app(name).ok_or_else(|| Refusal::UnknownApp(name.clone()));
     match verb {
         Verb::FindApp { app, .. } => {
             let program = find::program(root, known(&app)?).await?;
             Ok(Reply::Found { program })
         }
-        Verb::StartApp {
-            app, generation, ..
-        } => {
+        Verb::StartApp { app, generation, .. } => {
             let state = start::start(root, known(&app)?, generation).await?;
             Ok(Reply::Started(state))
         }
         // An app that has left the configuration must still be ended.
-        Verb::KillUnit {
-            app, generation, ..
-        } => {
+        Verb::KillUnit { app, generation, .. } => {
             let processes = sweep::sweep(root, &app, generation).await?;
             Ok(Reply::Killed { processes })
         }
@@ -211,9 +196,7 @@ enum BackEnd {
 impl Privileged {
     /// Does the work in this process, with whatever rights it has.
     pub fn in_process(root: watch::Receiver<Arc<RootConfig>>) -> Self {
-        Self {
-            back_end: BackEnd::InProcess(root),
-        }
+        Self { back_end: BackEnd::InProcess(root) }
     }
 
     /// The configuration as this side has it, for paths and for the digest of a verb.

@@ -35,6 +35,9 @@ pub const DRAIN: Duration = Duration::from_secs(2);
 /// One write to the store.
 pub const STORE_WRITE: Duration = Duration::from_secs(10);
 
+/// How long a change of status waits for its number before it is published without.
+pub const STATUS_WRITE: Duration = Duration::from_millis(500);
+
 /// Size at which a log file is rotated, and how many are kept.
 pub const LOG_FILE_BYTES: u64 = 10 * 1024 * 1024;
 pub const LOG_FILES: u32 = 5;

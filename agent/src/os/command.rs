@@ -65,20 +65,11 @@ pub async fn run(
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|source| CommandError::Start {
-            program: program.to_owned(),
-            source,
-        })?;
+        .map_err(|source| CommandError::Start { program: program.to_owned(), source })?;
     let finished = tokio::time::timeout(limit, child.wait_with_output())
         .await
-        .map_err(|_elapsed| CommandError::TimedOut {
-            program: program.to_owned(),
-            limit,
-        })?
-        .map_err(|source| CommandError::Start {
-            program: program.to_owned(),
-            source,
-        })?;
+        .map_err(|_elapsed| CommandError::TimedOut { program: program.to_owned(), limit })?
+        .map_err(|source| CommandError::Start { program: program.to_owned(), source })?;
     Ok(Output {
         success: finished.status.success(),
         stdout: finished.stdout,
@@ -104,31 +95,18 @@ pub fn start_detached(
         .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(false);
-    command.spawn().map_err(|source| CommandError::Start {
-        program: program.to_owned(),
-        source,
-    })
+    command.spawn().map_err(|source| CommandError::Start { program: program.to_owned(), source })
 }
 
 /// Like [`run`], with an environment, a folder and an account of its own.
 pub async fn run_as(program: &Program, limit: Duration) -> Result<Output, CommandError> {
     let mut command = Command::from(prepared(program));
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let fail = |source| CommandError::Start {
-        program: program.program.clone(),
-        source,
-    };
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let fail = |source| CommandError::Start { program: program.program.clone(), source };
     let child = command.spawn().map_err(fail)?;
     let finished = tokio::time::timeout(limit, child.wait_with_output())
         .await
-        .map_err(|_elapsed| CommandError::TimedOut {
-            program: program.program.clone(),
-            limit,
-        })?
+        .map_err(|_elapsed| CommandError::TimedOut { program: program.program.clone(), limit })?
         .map_err(fail)?;
     Ok(Output {
         success: finished.status.success(),
@@ -142,15 +120,9 @@ pub fn start_unit(
     program: &Program,
     output: io::PipeWriter,
 ) -> Result<std::process::Child, CommandError> {
-    let fail = |source| CommandError::Start {
-        program: program.program.clone(),
-        source,
-    };
+    let fail = |source| CommandError::Start { program: program.program.clone(), source };
     let mut command = prepared(program);
-    command
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().map_err(fail)?)
-        .stderr(output);
+    command.stdin(Stdio::null()).stdout(output.try_clone().map_err(fail)?).stderr(output);
     command.spawn().map_err(fail)
 }
 
@@ -167,10 +139,9 @@ pub fn start_keeper(program: &Program, stderr: std::fs::File) -> Result<Child, C
         .stdout(Stdio::piped())
         .stderr(stderr)
         .kill_on_drop(false);
-    command.spawn().map_err(|source| CommandError::Start {
-        program: program.program.clone(),
-        source,
-    })
+    command
+        .spawn()
+        .map_err(|source| CommandError::Start { program: program.program.clone(), source })
 }
 
 /// A command that starts in a new session, with default signals and under its account.
@@ -211,10 +182,7 @@ fn prepared(program: &Program) -> std::process::Command {
 
 /// The first file called `name` that may be executed, in the folders given.
 pub fn find(name: &str, folders: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
-    folders
-        .into_iter()
-        .map(|folder| folder.join(name))
-        .find(|path| executable(path))
+    folders.into_iter().map(|folder| folder.join(name)).find(|path| executable(path))
 }
 
 /// Whether `path` is a file that this process may execute.

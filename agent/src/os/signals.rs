@@ -38,10 +38,7 @@ impl Stop {
 pub fn by_descriptor(signals: &[nix::sys::signal::Signal]) -> io::Result<SignalFd> {
     let mut set = SigSet::empty();
     for signal in signals {
-        #[expect(
-            unsafe_code,
-            reason = "there is no safe way to give up a signal's handler"
-        )]
+        #[expect(unsafe_code, reason = "there is no safe way to give up a signal's handler")]
         // SAFETY: the default action runs no code of ours.
         unsafe {
             nix::sys::signal::signal(*signal, SigHandler::SigDfl)?;
@@ -49,8 +46,5 @@ pub fn by_descriptor(signals: &[nix::sys::signal::Signal]) -> io::Result<SignalF
         set.add(*signal);
     }
     set.thread_block()?;
-    Ok(SignalFd::with_flags(
-        &set,
-        SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
-    )?)
+    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }

@@ -50,11 +50,7 @@ impl UnitUser {
     /// What a program must be started with; `None` if that is who we are.
     pub(super) fn account(&self) -> Option<Account> {
         let own = nix::unistd::geteuid() == Uid::from_raw(self.uid);
-        (!own).then(|| Account {
-            uid: self.uid,
-            gid: self.gid,
-            groups: self.groups.clone(),
-        })
+        (!own).then(|| Account { uid: self.uid, gid: self.gid, groups: self.groups.clone() })
     }
 }
 
@@ -66,11 +62,7 @@ impl From<User> for UnitUser {
         Self {
             uid: user.uid.as_raw(),
             gid: user.gid.as_raw(),
-            groups: groups
-                .unwrap_or_else(|| vec![user.gid])
-                .into_iter()
-                .map(Gid::as_raw)
-                .collect(),
+            groups: groups.unwrap_or_else(|| vec![user.gid]).into_iter().map(Gid::as_raw).collect(),
             home: user.dir,
             shell: user.shell,
             name: user.name,

@@ -51,15 +51,11 @@ pub(super) async fn program(root: &RootConfig, app: &AppRoot) -> Result<PathBuf,
 }
 
 fn missing(program: &str, tried: Vec<String>) -> Result<PathBuf, Refusal> {
-    Err(Refusal::ProgramMissing {
-        program: program.to_owned(),
-        tried,
-    })
+    Err(Refusal::ProgramMissing { program: program.to_owned(), tried })
 }
 
 fn at_home(root: &RootConfig, path: &str) -> PathBuf {
-    path.strip_prefix("~/")
-        .map_or_else(|| PathBuf::from(path), |rest| root.user.home.join(rest))
+    path.strip_prefix("~/").map_or_else(|| PathBuf::from(path), |rest| root.user.home.join(rest))
 }
 
 /// The PATH that the user gets when they log in, as their own shell says.
@@ -69,10 +65,7 @@ pub(super) async fn login_path(root: &RootConfig) -> String {
     let user = &root.user;
     let program = Program {
         program: user.shell.clone(),
-        arguments: vec![
-            "-lc".to_owned(),
-            format!("printf '{MARK}%s{MARK}' \"$PATH\""),
-        ],
+        arguments: vec!["-lc".to_owned(), format!("printf '{MARK}%s{MARK}' \"$PATH\"")],
         environment: BTreeMap::from([
             ("HOME".to_owned(), user.home.to_string_lossy().into_owned()),
             ("USER".to_owned(), user.name.clone()),
@@ -89,9 +82,5 @@ pub(super) async fn login_path(root: &RootConfig) -> String {
             String::new()
         }
     };
-    said.split(MARK)
-        .nth(1)
-        .filter(|path| !path.is_empty())
-        .unwrap_or(DEFAULT_PATH)
-        .to_owned()
+    said.split(MARK).nth(1).filter(|path| !path.is_empty()).unwrap_or(DEFAULT_PATH).to_owned()
 }

@@ -49,10 +49,7 @@ enum KeepError {
     #[error("cannot read the launch file")]
     ReadLaunch(#[source] FileError),
     #[error("the launch file {path} is not understood")]
-    ParseLaunch {
-        path: PathBuf,
-        source: serde_json::Error,
-    },
+    ParseLaunch { path: PathBuf, source: serde_json::Error },
     #[error("the keeper's socket cannot be used")]
     Socket(#[source] SocketError),
     #[error("cannot listen on {path}")]
@@ -98,21 +95,11 @@ fn start(folder: &Folder) -> Result<run::Keeper, KeepError> {
     // Fails only for the leader of a process group, as when a person starts it in a shell.
     drop(nix::unistd::setsid().map_err(io::Error::from));
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| KeepError::SetUp(errno.into()))?;
-    let taken = [
-        Signal::SIGCHLD,
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGHUP,
-        Signal::SIGQUIT,
-    ];
+    let taken = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
     let signals = signals::by_descriptor(&taken).map_err(KeepError::SetUp)?;
     let launch = read_launch(&folder.launch())?;
     let listener = listen(&folder.socket())?;
-    let log = log::Log::new(
-        launch.log.clone(),
-        limits::LOG_FILE_BYTES,
-        limits::LOG_FILES,
-    );
+    let log = log::Log::new(launch.log.clone(), limits::LOG_FILE_BYTES, limits::LOG_FILES);
     let (output, child_output) = io::pipe().map_err(KeepError::SetUp)?;
     let child = command::start_unit(&launch.program, child_output).map_err(KeepError::Start)?;
     let pid = i32::try_from(child.id()).unwrap_or_default();
@@ -124,19 +111,9 @@ fn start(folder: &Folder) -> Result<run::Keeper, KeepError> {
         return Err(KeepError::WriteKept(error));
     }
     let mut output = output::Output::new(output, log).map_err(KeepError::SetUp)?;
-    output.note(&format!(
-        "{START_MARK}{} started, generation {}]\n",
-        launch.app, launch.generation
-    ));
-    Ok(run::Keeper::new(
-        run::Parts {
-            folder: folder.clone(),
-            signals,
-            listener,
-            output,
-        },
-        kept,
-    ))
+    output
+        .note(&format!("{START_MARK}{} started, generation {}]\n", launch.app, launch.generation));
+    Ok(run::Keeper::new(run::Parts { folder: folder.clone(), signals, listener, output }, kept))
 }
 
 /// How the line begins that the keeper writes into the log at every start.
@@ -144,19 +121,14 @@ pub const START_MARK: &str = "[stationd: ";
 
 fn read_launch(path: &Path) -> Result<Launch, KeepError> {
     let bytes = file::read_limited(path, FILE_BYTES_MAX).map_err(KeepError::ReadLaunch)?;
-    serde_json::from_slice(&bytes).map_err(|source| KeepError::ParseLaunch {
-        path: path.to_owned(),
-        source,
-    })
+    serde_json::from_slice(&bytes)
+        .map_err(|source| KeepError::ParseLaunch { path: path.to_owned(), source })
 }
 
 /// The caller holds stationd's lock and has ended any earlier keeper, so an old socket is stale.
 fn listen(path: &Path) -> Result<UnixListener, KeepError> {
     socket::check_path(path).map_err(KeepError::Socket)?;
-    let fail = |source| KeepError::Listen {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| KeepError::Listen { path: path.to_owned(), source };
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
         _ => {}

@@ -49,11 +49,7 @@ pub(super) struct Given {
 impl Given {
     /// Fixed values, for telling whether two configurations start the same thing.
     pub(super) fn for_comparison() -> Self {
-        Self {
-            program: PathBuf::new(),
-            generation: 0,
-            path: String::new(),
-        }
+        Self { program: PathBuf::new(), generation: 0, path: String::new() }
     }
 }
 

@@ -23,11 +23,7 @@ pub(super) async fn start(
 ) -> Result<Box<State>, Refusal> {
     sweep::sweep(root, &app.name, None).await?;
     let program = find::program(root, app).await?;
-    let given = recipe::Given {
-        program,
-        generation,
-        path: find::login_path(root).await,
-    };
+    let given = recipe::Given { program, generation, path: find::login_path(root).await };
     let folder = Folder::of(&root.keepers, &app.name);
     prepare(root, app, &folder).await?;
     let launch = Launch {
@@ -74,9 +70,9 @@ async fn prepare(root: &RootConfig, app: &AppRoot, folder: &Folder) -> Result<()
 
 fn remove(path: &Path) -> Result<(), Refusal> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Refusal::StartFailed(
-            format!("cannot remove the old {}: {error}", path.display()),
-        )),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Refusal::StartFailed(format!("cannot remove the old {}: {error}", path.display())))
+        }
         _ => Ok(()),
     }
 }
@@ -98,24 +94,18 @@ fn own_folder(root: &RootConfig, path: &Path) -> io::Result<()> {
 async fn user_folder(root: &RootConfig, folder: &Path) -> Result<(), Refusal> {
     let program = Program {
         program: PathBuf::from("/bin/mkdir"),
-        arguments: vec![
-            "-p".to_owned(),
-            "--".to_owned(),
-            folder.to_string_lossy().into_owned(),
-        ],
+        arguments: vec!["-p".to_owned(), "--".to_owned(), folder.to_string_lossy().into_owned()],
         environment: BTreeMap::new(),
         folder: PathBuf::from("/"),
         account: root.user.account(),
     };
-    let output = command::run_as(&program, limits::USER_STEP)
-        .await
-        .map_err(|error| {
-            Refusal::StartFailed(format!(
-                "the user's folder {} cannot be reached: {}; check the workspace",
-                folder.display(),
-                Chain(&error)
-            ))
-        })?;
+    let output = command::run_as(&program, limits::USER_STEP).await.map_err(|error| {
+        Refusal::StartFailed(format!(
+            "the user's folder {} cannot be reached: {}; check the workspace",
+            folder.display(),
+            Chain(&error)
+        ))
+    })?;
     if output.success {
         return Ok(());
     }

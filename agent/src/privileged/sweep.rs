@@ -43,10 +43,7 @@ pub(super) async fn sweep(
             return Ok(count(killed.len()));
         }
         if clock::since_boot() > deadline {
-            return Err(Refusal::LeftRunning {
-                app: app.clone(),
-                left: count(left.len()),
-            });
+            return Err(Refusal::LeftRunning { app: app.clone(), left: count(left.len()) });
         }
         for pid in left {
             if let Err(error) = process::signal(pid, Signal::SIGKILL) {

@@ -90,11 +90,8 @@ fn jupyterlab_is_started_like_this() {
 fn root_is_told_to_jupyter_only_when_it_is_root() {
     let mut root = root();
     root.user.uid = 0;
-    let program = recipe::build(
-        &root,
-        root.apps.first().unwrap(),
-        &recipe::Given::for_comparison(),
-    );
+    let program =
+        recipe::build(&root, root.apps.first().unwrap(), &recipe::Given::for_comparison());
     let flag = "--ServerApp.allow_root=True".to_owned();
     assert!(program.arguments.contains(&flag));
 }
@@ -116,22 +113,11 @@ fn the_fingerprint_follows_what_is_started_and_nothing_else() {
 async fn a_verb_of_another_configuration_or_app_is_refused() {
     let root = root();
     let app = AppName::parse("jupyterlab").unwrap();
-    let stale = Verb::StartApp {
-        app: app.clone(),
-        generation: 1,
-        digest: "of yesterday".into(),
-    };
+    let stale = Verb::StartApp { app: app.clone(), generation: 1, digest: "of yesterday".into() };
     assert_eq!(execute(stale, &root).await, Err(Refusal::ConfigChanged));
     let other = AppName::parse("other").unwrap();
-    let unknown = Verb::StartApp {
-        app: other.clone(),
-        generation: 1,
-        digest: root.digest(),
-    };
-    assert_eq!(
-        execute(unknown, &root).await,
-        Err(Refusal::UnknownApp(other))
-    );
+    let unknown = Verb::StartApp { app: other.clone(), generation: 1, digest: root.digest() };
+    assert_eq!(execute(unknown, &root).await, Err(Refusal::UnknownApp(other)));
 }
 
 #[tokio::test]
@@ -140,10 +126,7 @@ async fn a_missing_program_names_the_places() {
     root.user = UnitUser::own();
     root.user.home = "/nonexistent-home".into();
     root.apps.first_mut().unwrap().command = vec!["no-such-program".into()];
-    let verb = Verb::FindApp {
-        app: AppName::parse("jupyterlab").unwrap(),
-        digest: root.digest(),
-    };
+    let verb = Verb::FindApp { app: AppName::parse("jupyterlab").unwrap(), digest: root.digest() };
     let refusal = execute(verb, &root).await.unwrap_err();
     let message = refusal.to_string();
     for place in [

@@ -33,10 +33,7 @@ impl Clients {
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            let mut client = Client {
-                stream,
-                partial: Vec::new(),
-            };
+            let mut client = Client { stream, partial: Vec::new() };
             if client.tell(state).is_ok() {
                 self.0.push(client);
             }
@@ -68,9 +65,9 @@ impl Client {
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => self
-                    .partial
-                    .extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    self.partial.extend_from_slice(buffer.get(..count).unwrap_or_default())
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }

@@ -193,10 +193,7 @@ mod tests {
 
     #[test]
     fn orders_are_one_line_each() {
-        let order = Order::Stop {
-            grace_ms: 5,
-            by: StopBy::Down,
-        };
+        let order = Order::Stop { grace_ms: 5, by: StopBy::Down };
         let line = serde_json::to_string(&order).unwrap();
         assert_eq!(line, r#"{"do":"stop","grace_ms":5,"by":"down"}"#);
     }

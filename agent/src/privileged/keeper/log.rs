@@ -23,15 +23,7 @@ pub(super) struct Log {
 impl Log {
     /// Nothing is opened before the first write: a log that cannot be opened stops no app.
     pub(super) fn new(path: PathBuf, bytes_max: u64, files_max: u32) -> Self {
-        Self {
-            path,
-            file: None,
-            size: 0,
-            bytes_max,
-            files_max,
-            unreported: 0,
-            dropped: 0,
-        }
+        Self { path, file: None, size: 0, bytes_max, files_max, unreported: 0, dropped: 0 }
     }
 
     /// All bytes that were dropped so far.
@@ -87,10 +79,7 @@ impl Log {
         self.file = None;
         for older in (1..self.files_max).rev() {
             let newer = older.checked_sub(1).filter(|n| *n > 0);
-            match fs::rename(
-                numbered(&self.path, newer),
-                numbered(&self.path, Some(older)),
-            ) {
+            match fs::rename(numbered(&self.path, newer), numbered(&self.path, Some(older))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -101,11 +90,7 @@ impl Log {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
 /// `NAME` or `NAME.3`.
@@ -159,10 +144,7 @@ mod tests {
         assert_eq!(log.dropped(), 8);
         fs::create_dir(folder.path().join("missing")).unwrap();
         log.write(b"back\n");
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            "\n[stationd: 8 bytes dropped]\nback\n"
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "\n[stationd: 8 bytes dropped]\nback\n");
         assert_eq!(log.dropped(), 8);
     }
 }

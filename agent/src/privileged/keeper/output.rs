@@ -23,11 +23,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(pipe: PipeReader, log: Log) -> io::Result<Self> {
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        Ok(Self {
-            pipe: Some(pipe),
-            log,
-            buffer: vec![0; CHUNK],
-        })
+        Ok(Self { pipe: Some(pipe), log, buffer: vec![0; CHUNK] })
     }
 
     /// What to poll; `None` once every writer is gone.

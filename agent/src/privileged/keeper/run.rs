@@ -82,11 +82,7 @@ impl Keeper {
     pub(super) fn keep(mut self) -> ExitCode {
         let mut more_output = false;
         while self.ended.is_none() {
-            let limit = if more_output {
-                Some(Duration::ZERO)
-            } else {
-                self.until_deadline()
-            };
+            let limit = if more_output { Some(Duration::ZERO) } else { self.until_deadline() };
             self.wait(limit);
             more_output = self.turn();
             if self.until_deadline() == Some(Duration::ZERO) {
@@ -96,10 +92,7 @@ impl Keeper {
         let killed = self.end_tree();
         while self.parts.output.pump() {}
         let exit = self.exit(killed);
-        let state = State {
-            exit: Some(exit.clone()),
-            ..self.present()
-        };
+        let state = State { exit: Some(exit.clone()), ..self.present() };
         self.clients.tell(&state);
         self.leave(&exit, &state)
     }
@@ -185,11 +178,7 @@ impl Keeper {
             stopping.deadline = stopping.deadline.min(deadline);
             return;
         }
-        self.stopping = Some(Stopping {
-            by,
-            deadline,
-            forced: false,
-        });
+        self.stopping = Some(Stopping { by, deadline, forced: false });
         let main = self.kept.app.pid;
         // A stopped process (SIGSTOP) acts on SIGTERM only after SIGCONT. The group may be gone.
         drop(process::signal_group(main, Signal::SIGTERM));
