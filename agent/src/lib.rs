@@ -10,6 +10,7 @@ pub mod os;
 pub mod privileged;
 pub mod store;
 // floor 2
+pub mod apps;
 pub mod host;
 // floor 3
 pub mod heartbeat;

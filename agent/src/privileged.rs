@@ -141,7 +141,8 @@ impl RootConfig {
         self.logs.join(format!("{app}.log"))
     }
 
-    fn app(&self, name: &AppName) -> Option<&AppRoot> {
+    /// What the configuration says of one app.
+    pub fn app(&self, name: &AppName) -> Option<&AppRoot> {
         self.apps.iter().find(|app| app.name == *name)
     }
 

@@ -50,6 +50,10 @@ enum KeepError {
     ReadLaunch(#[source] FileError),
     #[error("the launch file {path} is not understood")]
     ParseLaunch { path: PathBuf, source: serde_json::Error },
+    #[error("the keeper's lock cannot be used")]
+    Lock(#[source] FileError),
+    #[error("process {0} keeps this app already")]
+    Held(String),
     #[error("the keeper's socket cannot be used")]
     Socket(#[source] SocketError),
     #[error("cannot listen on {path}")]
@@ -98,6 +102,10 @@ fn start(folder: &Folder) -> Result<run::Keeper, KeepError> {
     let taken = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
     let signals = signals::by_descriptor(&taken).map_err(KeepError::SetUp)?;
     let launch = read_launch(&folder.launch())?;
+    let own = std::process::id().to_string();
+    let lock = file::lock(&folder.lock(), &own)
+        .map_err(KeepError::Lock)?
+        .map_err(|holder| KeepError::Held(holder.0))?;
     let listener = listen(&folder.socket())?;
     let log = log::Log::new(launch.log.clone(), limits::LOG_FILE_BYTES, limits::LOG_FILES);
     let (output, child_output) = io::pipe().map_err(KeepError::SetUp)?;
@@ -113,7 +121,10 @@ fn start(folder: &Folder) -> Result<run::Keeper, KeepError> {
     let mut output = output::Output::new(output, log).map_err(KeepError::SetUp)?;
     output
         .note(&format!("{START_MARK}{} started, generation {}]\n", launch.app, launch.generation));
-    Ok(run::Keeper::new(run::Parts { folder: folder.clone(), signals, listener, output }, kept))
+    Ok(run::Keeper::new(
+        run::Parts { folder: folder.clone(), signals, listener, output, _lock: lock },
+        kept,
+    ))
 }
 
 /// How the line begins that the keeper writes into the log at every start.

@@ -29,6 +29,13 @@ impl Kind {
         }
     }
 
+    /// The path below the app's own that a person opens.
+    pub fn open(self) -> &'static str {
+        match self {
+            Self::JupyterLab => "lab",
+        }
+    }
+
     /// The program that is looked for.
     pub(super) fn program(self) -> &'static str {
         match self {

@@ -66,7 +66,7 @@ impl Client {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
-                    self.partial.extend_from_slice(buffer.get(..count).unwrap_or_default())
+                    self.partial.extend_from_slice(buffer.get(..count).unwrap_or_default());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),

@@ -45,6 +45,11 @@ impl Folder {
         self.0.join("k.sock")
     }
 
+    /// Held by the keeper as long as it lives: there is one per app.
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
     /// What a keeper wrote that could not say it otherwise.
     pub fn errors(&self) -> PathBuf {
         self.0.join("keeper.err")

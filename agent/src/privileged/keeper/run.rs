@@ -32,6 +32,7 @@ pub(super) struct Parts {
     pub(super) signals: SignalFd,
     pub(super) listener: UnixListener,
     pub(super) output: Output,
+    pub(super) _lock: file::Locked,
 }
 
 /// A running app and who may speak about it.
