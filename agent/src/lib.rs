@@ -7,8 +7,10 @@
 pub mod base;
 // floor 1
 pub mod os;
+pub mod privileged;
 pub mod store;
 // floor 2
+pub mod apps;
 pub mod host;
 pub mod identity;
 // floor 3

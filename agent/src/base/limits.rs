@@ -45,3 +45,22 @@ pub const LOG_FILE_BYTES: u64 = 10 * 1024 * 1024;
 pub const LOG_FILES: u32 = 5;
 /// Log lines shown on an error page and by `app logs` without `--lines`.
 pub const LOG_TAIL_LINES: usize = 200;
+/// Log lines kept with the cause of an end.
+pub const CAUSE_LINES: usize = 20;
+/// Bytes read from the end of a log to find its last lines, and of one line.
+pub const LOG_TAIL_BYTES: u64 = 1024 * 1024;
+pub const LOG_LINE_BYTES: usize = 4096;
+
+/// Programs that may listen to one keeper, and the bytes of a line that one may send.
+pub const KEEPER_CLIENTS: usize = 8;
+pub const KEEPER_LINE: usize = 4096;
+/// How long a keeper may take to start its app.
+pub const KEEPER_START: Duration = Duration::from_secs(20);
+/// How long killed processes may take to disappear.
+pub const KILL_WAIT: Duration = Duration::from_secs(5);
+/// How long a step done under the user's account may take (a dead mount hangs).
+pub const USER_STEP: Duration = Duration::from_secs(10);
+/// Starts of one app in a minute, whoever asked for them.
+pub const APP_STARTS_PER_MINUTE: usize = 8;
+/// One question to an app's own API.
+pub const APP_PROBE: Duration = Duration::from_secs(5);
