@@ -7,3 +7,6 @@
 pub mod base;
 // floor 1
 pub mod os;
+// floor 2
+pub mod front;
+pub mod proxy;
