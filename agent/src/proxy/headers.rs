@@ -145,7 +145,9 @@ fn is_about_client(name: &str) -> bool {
 
 fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     let parts = value.as_bytes().split(|byte| *byte == b',');
-    parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty())
+    parts
+        .map(<[u8]>::trim_ascii)
+        .filter(|part| !part.is_empty())
 }
 
 fn takes_trailers(value: &HeaderValue) -> bool {

@@ -256,7 +256,11 @@ fn judge(bytes: &[u8]) -> Judged {
 
 fn length(request: &httparse::Request<'_, '_>, raw: &[u8]) -> Result<Length, Fault> {
     // httparse takes a carriage return only before a line feed: equal counts mean none is bare.
-    let count = |wanted: u8| raw.iter().map(|byte| u32::from(*byte == wanted)).sum::<u32>();
+    let count = |wanted: u8| {
+        raw.iter()
+            .map(|byte| u32::from(*byte == wanted))
+            .sum::<u32>()
+    };
     if count(b'\n') != count(b'\r') {
         return Err(Fault::BareLineFeed);
     }

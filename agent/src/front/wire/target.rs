@@ -40,7 +40,8 @@ fn ours(path: &[u8]) -> &[u8] {
     let Some(rest) = path.strip_prefix(b"/apps/") else {
         return path;
     };
-    let name = rest.iter().position(|byte| *byte == b'/');
+    let end = rest.iter().position(|byte| *byte == b'/');
+    let name = end.filter(|end| *end > 0);
     path.get(..b"/apps/".len() + name.unwrap_or(rest.len()))
         .unwrap_or(path)
 }

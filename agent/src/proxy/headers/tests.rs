@@ -50,8 +50,15 @@ fn hop_by_hop_fields_stay_here() {
         false,
     );
     for gone in [
-        "connection", "x-mine", "keep-alive", "te", "transfer-encoding", "upgrade", "proxy-foo",
-        "proxy-authorization", "expect",
+        "connection",
+        "x-mine",
+        "keep-alive",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "proxy-foo",
+        "proxy-authorization",
+        "expect",
     ] {
         assert!(!headers.contains_key(gone), "{gone}");
     }
@@ -108,13 +115,16 @@ fn authorization_goes_only_when_it_was_for_the_app() {
     let with = |by_token| {
         let mut headers = map(&[("authorization", "token abc")]);
         let peer = HeaderValue::from_static("::1");
-        to_app(&mut headers, &About {
-            tls: false,
-            peer: &peer,
-            cookie_name: "st",
-            by_token,
-            websocket: false,
-        });
+        to_app(
+            &mut headers,
+            &About {
+                tls: false,
+                peer: &peer,
+                cookie_name: "st",
+                by_token,
+                websocket: false,
+            },
+        );
         headers.contains_key(AUTHORIZATION)
     };
     assert!(with(false));
@@ -134,7 +144,10 @@ fn a_websocket_keeps_what_it_needs() {
     let headers = sent(&fields, true);
     assert_eq!(all(&headers, "upgrade"), ["websocket"]);
     assert_eq!(all(&headers, "connection"), ["Upgrade"]);
-    assert_eq!(all(&headers, "sec-websocket-extensions"), ["permessage-deflate"]);
+    assert_eq!(
+        all(&headers, "sec-websocket-extensions"),
+        ["permessage-deflate"]
+    );
     let mut answer = map(&[("connection", "upgrade"), ("sec-websocket-accept", "a")]);
     to_client(&mut answer, true);
     assert_eq!(all(&answer, "connection"), ["Upgrade"]);
@@ -160,7 +173,10 @@ fn answers_keep_every_set_cookie() {
 fn prefixes_are_announced() {
     let mut headers = map(&[("host", "vm:1")]);
     announce_prefix(&mut headers, "/apps/r", "/apps/r/a?b", true);
-    assert_eq!(all(&headers, "x-rstudio-request"), ["https://vm:1/apps/r/a?b"]);
+    assert_eq!(
+        all(&headers, "x-rstudio-request"),
+        ["https://vm:1/apps/r/a?b"]
+    );
     assert_eq!(all(&headers, "x-rstudio-root-path"), ["/apps/r"]);
 }
 
