@@ -233,6 +233,12 @@ impl Identity {
         self.sessions(|table| table.touch(id, mono_ms(now), self.idle_ms()))
     }
 
+    /// Whether the session still holds, without using it: an idle websocket must not keep its own
+    /// session alive.
+    pub fn alive(&self, id: u64, now: Moment) -> bool {
+        self.sessions(|table| table.alive(id, mono_ms(now), self.idle_ms()))
+    }
+
     /// Ends a session; `false` if there was none. It has ended when this is called, whatever the
     /// disk does.
     pub async fn logout(&self, id: u64) -> bool {

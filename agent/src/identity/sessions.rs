@@ -79,12 +79,21 @@ impl Table {
 
     /// Whether the session is alive; its use is noted if it is. An ended one is never revived.
     pub(super) fn touch(&self, id: u64, now_ms: i64, idle_ms: i64) -> bool {
+        let entry = self.living(id, now_ms, idle_ms);
+        if let Some(entry) = entry {
+            entry.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
+        entry.is_some()
+    }
+
+    /// Whether the session is alive; this is no use of it.
+    pub(super) fn alive(&self, id: u64, now_ms: i64, idle_ms: i64) -> bool {
+        self.living(id, now_ms, idle_ms).is_some()
+    }
+
+    fn living(&self, id: u64, now_ms: i64, idle_ms: i64) -> Option<&Entry> {
         let entry = self.hash_of.get(&id).and_then(|hash| self.by_hash.get(hash));
-        let Some(entry) = entry.filter(|entry| entry.alive(now_ms, idle_ms)) else {
-            return false;
-        };
-        entry.used_ms.fetch_max(now_ms, Ordering::Relaxed);
-        true
+        entry.filter(|entry| entry.alive(now_ms, idle_ms))
     }
 
     pub(super) fn remove(&mut self, id: u64) -> Option<Session> {
