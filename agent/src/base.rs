@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod bus;
 pub mod chain;
+pub mod conditions;
 pub mod ids;
 pub mod limits;
 pub mod moment;

@@ -44,13 +44,7 @@ mod tests {
     #[test]
     fn three_decimals_always() {
         let time = Time::from_ms(1_700_000_000_000).unwrap();
-        assert_eq!(
-            serde_json::to_string(&time).unwrap(),
-            "\"2023-11-14T22:13:20.000Z\""
-        );
-        assert_eq!(
-            serde_json::from_str::<Time>("\"2023-11-14T22:13:20Z\"").unwrap(),
-            time
-        );
+        assert_eq!(serde_json::to_string(&time).unwrap(), "\"2023-11-14T22:13:20.000Z\"");
+        assert_eq!(serde_json::from_str::<Time>("\"2023-11-14T22:13:20Z\"").unwrap(), time);
     }
 }

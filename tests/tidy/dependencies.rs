@@ -26,9 +26,7 @@ fn entries(manifest: &File) -> Vec<(usize, &str, &str)> {
 }
 
 fn members(tree: &Tree) -> impl Iterator<Item = &File> {
-    tree.files
-        .iter()
-        .filter(|file| file.path.ends_with("/Cargo.toml"))
+    tree.files.iter().filter(|file| file.path.ends_with("/Cargo.toml"))
 }
 
 fn dependencies_have_a_reason(tree: &Tree) -> Violations {
@@ -36,10 +34,7 @@ fn dependencies_have_a_reason(tree: &Tree) -> Violations {
     let Some(workspace) = tree.file(WORKSPACE) else {
         return vec!["Cargo.toml:1: the workspace manifest is missing".to_owned()];
     };
-    let used: BTreeSet<_> = members(tree)
-        .flat_map(entries)
-        .map(|(_, name, _)| name)
-        .collect();
+    let used: BTreeSet<_> = members(tree).flat_map(entries).map(|(_, name, _)| name).collect();
     for (line, name, above) in entries(workspace) {
         let is_reason = above.starts_with("# ") && !above.contains("---");
         if !is_reason {

@@ -35,10 +35,7 @@ fn is_markdown(file: &File) -> bool {
 fn exists(tree: &Tree, path: &str) -> bool {
     let folder = format!("{path}/");
     path.is_empty()
-        || tree
-            .files
-            .iter()
-            .any(|file| file.path == path || file.path.starts_with(&folder))
+        || tree.files.iter().any(|file| file.path == path || file.path.starts_with(&folder))
 }
 
 /// `[text](target)`, outside of code blocks.
@@ -108,12 +105,7 @@ fn promises_are_held(tree: &Tree) -> Violations {
     let mut violations = Vec::new();
     let mut last_number = 0;
     for (index, line) in file.text.lines().enumerate() {
-        let cells: Vec<_> = line
-            .trim()
-            .trim_matches('|')
-            .split('|')
-            .map(str::trim)
-            .collect();
+        let cells: Vec<_> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
         let Some(Ok(number)) = cells.first().map(|cell| cell.parse::<u32>()) else {
             continue;
         };
@@ -146,10 +138,8 @@ fn missing_test(tree: &Tree, name: &str) -> Option<String> {
     };
     let (_, test) = name.split_once("::")?;
     let signature = format!("fn {test}(");
-    let is_test = file
-        .text
-        .split_once(&signature)
-        .is_some_and(|(before, _)| attributes_name_a_test(before));
+    let is_test =
+        file.text.split_once(&signature).is_some_and(|(before, _)| attributes_name_a_test(before));
     (!is_test).then(|| format!("{path} has no test called {test}"))
 }
 
@@ -198,17 +188,9 @@ fn a_promise_without_a_test_is_found() {
                 "SPECIFICATION.md",
                 "| n | promise | held by |\n|---|---|---|\n| 1 | a | `agent/src/a.rs::holds` |\n| 2 | b | `agent/src/a.rs::gone` |\n| 3 | c | [pending] |\n| 4 | d | hope |\n| 5 | e | `scripts/bench footprint` |\n| 5 | f | `agent/src/a.rs::not_a_test` |\n",
             ),
-            (
-                "agent/src/a.rs",
-                "#[test]\nfn holds() {}\n\n\n\n\n\n\nfn not_a_test() {}\n",
-            ),
+            ("agent/src/a.rs", "#[test]\nfn holds() {}\n\n\n\n\n\n\nfn not_a_test() {}\n"),
             ("scripts/bench", ""),
         ],
-        &[
-            "SPECIFICATION.md:4",
-            "SPECIFICATION.md:6",
-            "SPECIFICATION.md:8",
-            "SPECIFICATION.md:8",
-        ],
+        &["SPECIFICATION.md:4", "SPECIFICATION.md:6", "SPECIFICATION.md:8", "SPECIFICATION.md:8"],
     );
 }

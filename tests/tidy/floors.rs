@@ -33,10 +33,7 @@ const FLOORS: &[(&str, (u8, u8))] = &[
 ];
 
 fn floor(module: &str) -> Option<(u8, u8)> {
-    FLOORS
-        .iter()
-        .find(|(name, _)| *name == module)
-        .map(|(_, floor)| *floor)
+    FLOORS.iter().find(|(name, _)| *name == module).map(|(_, floor)| *floor)
 }
 
 fn imports_go_down(tree: &Tree) -> Violations {
@@ -72,11 +69,8 @@ fn imports_go_down(tree: &Tree) -> Violations {
 /// `super::` that reaches the root, with its line.
 fn imports(file: &File) -> Vec<(usize, String)> {
     let mut found = Vec::new();
-    let roots: &[&str] = if file.module_path()[0] == "bin" {
-        &["crate::", "stationd::"]
-    } else {
-        &["crate::"]
-    };
+    let roots: &[&str] =
+        if file.module_path()[0] == "bin" { &["crate::", "stationd::"] } else { &["crate::"] };
     for root in roots {
         for (line, _, after) in places(&file.code, root) {
             found.extend(names(after).into_iter().map(|name| (line, name)));
@@ -119,9 +113,7 @@ fn names(after: &str) -> Vec<String> {
 }
 
 fn word(text: &str) -> String {
-    text.chars()
-        .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-        .collect()
+    text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
 }
 
 #[test]
@@ -140,16 +132,10 @@ fn an_import_sideways_or_upwards_is_found() {
                 "agent/src/proxy/task.rs",
                 "use crate::{\n    base::{ids, apps},\n    apps::Seen,\n};\nuse crate::proxy::route;\n",
             ),
-            (
-                "agent/src/store.rs",
-                "// crate::jobs\nuse crate::os::file;\n",
-            ),
+            ("agent/src/store.rs", "// crate::jobs\nuse crate::os::file;\n"),
             ("agent/src/front.rs", "use super::identity::Session;\n"),
             ("agent/src/config.rs", "fn f(x: crate::admin::Api) {}\n"),
-            (
-                "agent/src/web.rs",
-                "use crate::apps;\nuse crate::heartbeat;\n",
-            ),
+            ("agent/src/web.rs", "use crate::apps;\nuse crate::heartbeat;\n"),
             ("agent/src/bin/stationd.rs", "use stationd::wiring;\n"),
             ("agent/src/surprise.rs", "//! x\n"),
         ],

@@ -24,12 +24,7 @@ type Violations = Vec<String>;
 /// Fails with every violation of `rule` in this repository.
 fn hold(rule: fn(&Tree) -> Violations) {
     let violations = rule(&Tree::of_repository());
-    assert!(
-        violations.is_empty(),
-        "{} violations:\n{}",
-        violations.len(),
-        violations.join("\n")
-    );
+    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
 }
 
 /// Fails unless `rule` finds exactly the violations at these places (`path:line`) in planted files.
@@ -37,11 +32,7 @@ fn finds(rule: fn(&Tree) -> Violations, files: &[(&str, &str)], places: &[&str])
     let violations = rule(&Tree::planted(files));
     let found: Vec<_> = violations
         .iter()
-        .map(|violation| {
-            violation
-                .split_once(": ")
-                .map_or(violation.as_str(), |(place, _)| place)
-        })
+        .map(|violation| violation.split_once(": ").map_or(violation.as_str(), |(place, _)| place))
         .collect();
     assert_eq!(found, places, "{violations:#?}");
 }

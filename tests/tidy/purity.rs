@@ -35,21 +35,15 @@ const IO: &[&str] = &[
 ];
 
 fn is_pure_by_name(file: &File) -> bool {
-    let stem = file
-        .module_path()
-        .last()
-        .copied()
-        .unwrap_or_default()
-        .to_owned();
+    let stem = file.module_path().last().copied().unwrap_or_default().to_owned();
     file.path.starts_with("agent/src/") && PURE_NAMES.contains(&stem.as_str())
 }
 
 fn pure_files_decide_only(tree: &Tree) -> Violations {
     let mut violations = Vec::new();
     for file in tree.rust() {
-        let in_pure_folder = PURE_FOLDERS
-            .iter()
-            .any(|folder| file.path.starts_with(&format!("{folder}/")));
+        let in_pure_folder =
+            PURE_FOLDERS.iter().any(|folder| file.path.starts_with(&format!("{folder}/")));
         let banned: Vec<&str> = if is_pure_by_name(file) {
             [WAITING, CLOCKS, IO].concat()
         } else if in_pure_folder {
@@ -94,10 +88,7 @@ fn a_clock_a_wait_and_io_in_a_pure_file_are_found() {
                 "//! tokio:: in a comment is fine\nuse std::fs::File;\nasync fn f() {}\nfn g(now: Moment) {}\nlet x = Instant::now();\n\n#[cfg(test)]\nmod tests { use std::fs; }\n",
             ),
             ("agent/src/apps/task.rs", "use tokio::select;\n"),
-            (
-                "agent/src/base/bus.rs",
-                "use tokio::sync::watch;\nuse tokio::net::TcpStream;\n",
-            ),
+            ("agent/src/base/bus.rs", "use tokio::sync::watch;\nuse tokio::net::TcpStream;\n"),
             ("proto/src/time.rs", "let now = Timestamp::now();\n"),
         ],
         &[

@@ -5,10 +5,8 @@ use crate::tree::{Tree, places};
 use crate::{Violations, finds, hold};
 
 /// Files besides `task.rs` that may use `select!`, each with the reason.
-const SELECT_ALLOWED: &[(&str, &str)] = &[(
-    "agent/src/os/signals.rs",
-    "one wait for two signals, used by everybody",
-)];
+const SELECT_ALLOWED: &[(&str, &str)] =
+    &[("agent/src/os/signals.rs", "one wait for two signals, used by everybody")];
 
 fn select_in_task_files_only(tree: &Tree) -> Violations {
     let mut violations = Vec::new();
@@ -33,16 +31,8 @@ fn every_select_arm_is_explained(tree: &Tree) -> Violations {
     let mut violations = Vec::new();
     for file in tree.agent() {
         for (line, ..) in places(file.code_without_tests(), "select!") {
-            let around: Vec<_> = file
-                .text
-                .lines()
-                .skip(line.saturating_sub(6))
-                .take(60)
-                .collect();
-            if !around
-                .iter()
-                .any(|text| text.to_lowercase().contains("cancel"))
-            {
+            let around: Vec<_> = file.text.lines().skip(line.saturating_sub(6)).take(60).collect();
+            if !around.iter().any(|text| text.to_lowercase().contains("cancel")) {
                 violations.push(file.at(line, "say for each arm of select! why it is cancel-safe"));
             }
         }
@@ -65,17 +55,7 @@ const PRIVILEGED: &[(&str, &[&str])] = &[
             ".gid(",
         ],
     ),
-    (
-        "mounts",
-        &[
-            "nix::mount",
-            "mount::mount(",
-            "umount(",
-            "umount2(",
-            "unshare(",
-            "setns(",
-        ],
-    ),
+    ("mounts", &["nix::mount", "mount::mount(", "umount(", "umount2(", "unshare(", "setns("]),
     ("talks to the container engine", &["bollard"]),
     ("talks to D-Bus", &["zbus"]),
 ];
@@ -140,15 +120,9 @@ fn select_exceptions_exist() {
     let tree = Tree::of_repository();
     let gone: Vec<_> = SELECT_ALLOWED
         .iter()
-        .filter(|(path, _)| {
-            tree.file(path)
-                .is_none_or(|file| !file.code.contains("select!"))
-        })
+        .filter(|(path, _)| tree.file(path).is_none_or(|file| !file.code.contains("select!")))
         .collect();
-    assert!(
-        gone.is_empty(),
-        "these need no exception any more: {gone:#?}"
-    );
+    assert!(gone.is_empty(), "these need no exception any more: {gone:#?}");
 }
 
 #[test]
@@ -161,10 +135,7 @@ fn a_select_without_a_word_on_cancelling_is_found() {
     finds(
         every_select_arm_is_explained,
         &[
-            (
-                "agent/src/apps/task.rs",
-                "\ntokio::select! {\n  x = y() => {}\n}\n",
-            ),
+            ("agent/src/apps/task.rs", "\ntokio::select! {\n  x = y() => {}\n}\n"),
             (
                 "agent/src/host/task.rs",
                 "tokio::select! {\n  // cancel-safe: recv loses nothing\n  x = y() => {}\n}\n",
@@ -190,10 +161,6 @@ fn a_privileged_act_elsewhere_is_found() {
             ),
             ("agent/src/privileged/launch.rs", "command.uid(1000);\n"),
         ],
-        &[
-            "agent/src/apps/keeper.rs:3",
-            "agent/src/apps/keeper.rs:1",
-            "agent/src/apps/keeper.rs:4",
-        ],
+        &["agent/src/apps/keeper.rs:3", "agent/src/apps/keeper.rs:1", "agent/src/apps/keeper.rs:4"],
     );
 }

@@ -14,19 +14,13 @@ const COVER_LINES_MAX: usize = 60;
 const ROOTS: &[&str] = &["agent/src", "proto/src", "tests/src"];
 
 /// Names that say nothing about what is inside.
-const EMPTY_NAMES: &[&str] = &[
-    "utils", "util", "common", "manager", "helper", "helpers", "misc",
-];
+const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "manager", "helper", "helpers", "misc"];
 
 fn files_are_short(tree: &Tree) -> Violations {
     let mut violations = Vec::new();
     for file in tree.rust() {
         let lines = file.text.lines().count();
-        let max = if file.path.starts_with("agent/src/bin/") {
-            BIN_LINES_MAX
-        } else {
-            LINES_MAX
-        };
+        let max = if file.path.starts_with("agent/src/bin/") { BIN_LINES_MAX } else { LINES_MAX };
         if lines > max {
             violations.push(file.at(
                 max + 1,
@@ -58,14 +52,9 @@ fn folders_fit_on_a_screen(tree: &Tree) -> Violations {
 fn files_open_with_a_cover(tree: &Tree) -> Violations {
     let mut violations = Vec::new();
     for file in tree.rust() {
-        let cover: Vec<_> = file
-            .text
-            .lines()
-            .take_while(|line| line.starts_with("//!"))
-            .collect();
-        let says_something = cover
-            .first()
-            .is_some_and(|line| line.trim_start_matches("//!").trim().len() >= 10);
+        let cover: Vec<_> = file.text.lines().take_while(|line| line.starts_with("//!")).collect();
+        let says_something =
+            cover.first().is_some_and(|line| line.trim_start_matches("//!").trim().len() >= 10);
         if !says_something {
             violations.push(file.at(1, "open the file with //!: what it is, why, what it is not"));
         }
@@ -87,11 +76,7 @@ fn names_say_what_is_inside(tree: &Tree) -> Violations {
         if stem == "mod" {
             violations.push(file.at(1, "no mod.rs: foo.rs stands beside the folder foo"));
         }
-        if file
-            .path
-            .split(['/', '.'])
-            .any(|part| EMPTY_NAMES.contains(&part))
-        {
+        if file.path.split(['/', '.']).any(|part| EMPTY_NAMES.contains(&part)) {
             violations.push(file.at(1, "the name says nothing: name what is inside"));
         }
     }
@@ -125,9 +110,7 @@ fn folders_have_few_enough_files() {
 
 #[test]
 fn a_crowded_folder_is_found() {
-    let names: Vec<_> = (0..=FOLDER_FILES_MAX)
-        .map(|n| format!("agent/src/apps/f{n}.rs"))
-        .collect();
+    let names: Vec<_> = (0..=FOLDER_FILES_MAX).map(|n| format!("agent/src/apps/f{n}.rs")).collect();
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
     finds(folders_fit_on_a_screen, &files, &["agent/src/apps:1"]);
     finds(folders_fit_on_a_screen, &files[1..], &[]);
@@ -166,10 +149,6 @@ fn an_empty_name_and_a_mod_rs_are_found() {
             ("tests/src/common/x.rs", ""),
             ("agent/src/model.rs", ""),
         ],
-        &[
-            "agent/src/apps/mod.rs:1",
-            "agent/src/utils.rs:1",
-            "tests/src/common/x.rs:1",
-        ],
+        &["agent/src/apps/mod.rs:1", "agent/src/utils.rs:1", "tests/src/common/x.rs:1"],
     );
 }

@@ -33,9 +33,7 @@ impl Tree {
 
     pub(crate) fn planted(files: &[(&str, &str)]) -> Self {
         let files = files.iter().map(|(path, text)| File::new(path, text, true));
-        Self {
-            files: files.collect(),
-        }
+        Self { files: files.collect() }
     }
 
     pub(crate) fn rust(&self) -> impl Iterator<Item = &File> {
@@ -44,8 +42,7 @@ impl Tree {
 
     /// The daemon's library and binaries.
     pub(crate) fn agent(&self) -> impl Iterator<Item = &File> {
-        self.rust()
-            .filter(|file| file.path.starts_with("agent/src/"))
+        self.rust().filter(|file| file.path.starts_with("agent/src/"))
     }
 
     pub(crate) fn file(&self, path: &str) -> Option<&File> {
@@ -59,28 +56,18 @@ impl File {
         Self {
             path: path.to_owned(),
             text: text.to_owned(),
-            code: if is_rust {
-                code_only(text)
-            } else {
-                String::new()
-            },
+            code: if is_rust { code_only(text) } else { String::new() },
             executable,
         }
     }
 
     pub(crate) fn is_rust(&self) -> bool {
-        Path::new(&self.path)
-            .extension()
-            .is_some_and(|end| end == "rs")
+        Path::new(&self.path).extension().is_some_and(|end| end == "rs")
     }
 
     /// `agent/src/jobs/queue.rs` -> `["jobs", "queue"]`; `agent/src/lib.rs` -> `["lib"]`
     pub(crate) fn module_path(&self) -> Vec<&str> {
-        self.path
-            .trim_start_matches("agent/src/")
-            .trim_end_matches(".rs")
-            .split('/')
-            .collect()
+        self.path.trim_start_matches("agent/src/").trim_end_matches(".rs").split('/').collect()
     }
 
     /// The code above the file's own tests.
@@ -99,11 +86,7 @@ fn read_folder(folder: &Path, relative: &str, files: &mut Vec<File>) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
-        let path = if relative.is_empty() {
-            name.clone()
-        } else {
-            format!("{relative}/{name}")
-        };
+        let path = if relative.is_empty() { name.clone() } else { format!("{relative}/{name}") };
         let kind = entry.file_type().unwrap();
         if LEFT_OUT.contains(&name.as_str()) {
             continue;
@@ -130,11 +113,7 @@ fn code_only(text: &str) -> String {
         let length = literal_length(bytes, at);
         if length == 0 {
             // Multi-byte characters outside of literals are kept out too: no rule asks for them.
-            out.push(if bytes[at].is_ascii() {
-                char::from(bytes[at])
-            } else {
-                ' '
-            });
+            out.push(if bytes[at].is_ascii() { char::from(bytes[at]) } else { ' ' });
             at += 1;
         } else {
             for byte in &bytes[at..at + length] {
@@ -164,11 +143,7 @@ fn literal_length(bytes: &[u8], at: usize) -> usize {
                 0xC0.. => 2,
                 _ => 1,
             };
-            if rest.get(1 + width) == Some(&b'\'') {
-                width + 2
-            } else {
-                0
-            }
+            if rest.get(1 + width) == Some(&b'\'') { width + 2 } else { 0 }
         }
         _ => 0,
     }
@@ -245,16 +220,12 @@ fn comments_strings_and_characters_are_blanked_and_lines_kept() {
     assert_eq!(code.matches('\n').count(), text.matches('\n').count());
     assert_eq!(code.len(), text.len());
     let words: Vec<_> = code.split_whitespace().collect();
-    assert_eq!(
-        words.join(" "),
-        "let a = ; let b = ; let c = ; fn f<'a>(x: &'a str) -> char { }"
-    );
+    assert_eq!(words.join(" "), "let a = ; let b = ; let c = ; fn f<'a>(x: &'a str) -> char { }");
 }
 
 #[test]
 fn a_place_is_a_whole_word() {
-    let lines: Vec<_> = places("select!{\n my_select!{ select!{", "select!")
-        .map(|(line, ..)| line)
-        .collect();
+    let lines: Vec<_> =
+        places("select!{\n my_select!{ select!{", "select!").map(|(line, ..)| line).collect();
     assert_eq!(lines, [1, 2]);
 }

@@ -4,11 +4,7 @@ use crate::tree::{File, Tree};
 use crate::{Violations, finds, hold};
 
 /// Marks of unfinished work: finish it, or write it down where work is planned.
-const UNFINISHED: &[&str] = &[
-    concat!("TO", "DO"),
-    concat!("FIX", "ME"),
-    concat!("XX", "X"),
-];
+const UNFINISHED: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
 
 /// Paths that are true on one machine only.
 const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/")];
@@ -109,10 +105,7 @@ fn a_script_without_usage_is_found() {
     finds(
         scripts_say_how_to_use_them,
         &[
-            (
-                "scripts/good",
-                "#!/bin/bash\n# Does it.\n# usage: x\n# exits: 0\n",
-            ),
+            ("scripts/good", "#!/bin/bash\n# Does it.\n# usage: x\n# exits: 0\n"),
             ("scripts/bad", "#!/bin/bash\nset -e\n"),
             ("scripts/lib/part.sh", "x\n"),
         ],

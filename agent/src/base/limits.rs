@@ -19,6 +19,8 @@ pub const TLS_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HEADERS: usize = 64;
 /// Bytes of buffer one HTTP connection may hold.
 pub const CONNECTION_BUFFER: usize = 64 * 1024;
+/// Pause of a listener after an accept that failed (no descriptors left, say).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Open connections on the public listener.
 pub const CONNECTIONS: usize = 8192;
 /// Largest body that the API takes.
@@ -34,6 +36,9 @@ pub const APP_START: Duration = Duration::from_secs(60);
 pub const DRAIN: Duration = Duration::from_secs(2);
 /// One write to the store.
 pub const STORE_WRITE: Duration = Duration::from_secs(10);
+
+/// How long a change of status waits for its number before it is published without.
+pub const STATUS_WRITE: Duration = Duration::from_millis(500);
 
 /// Size at which a log file is rotated, and how many are kept.
 pub const LOG_FILE_BYTES: u64 = 10 * 1024 * 1024;

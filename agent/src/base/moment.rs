@@ -16,13 +16,8 @@ pub struct Moment {
 impl Moment {
     /// A moment for tests and for replayed histories: `ms` after the epoch on both clocks.
     pub fn at_ms(ms: u64) -> Self {
-        let wall = i64::try_from(ms)
-            .ok()
-            .and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        Self {
-            mono: Duration::from_millis(ms),
-            wall: wall.unwrap_or(Timestamp::UNIX_EPOCH),
-        }
+        let wall = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        Self { mono: Duration::from_millis(ms), wall: wall.unwrap_or(Timestamp::UNIX_EPOCH) }
     }
 
     /// The same moment on the monotonic clock, `by` later. The wall clock moves along.
@@ -30,10 +25,7 @@ impl Moment {
     pub fn after(self, by: Duration) -> Self {
         let step = jiff::SignedDuration::try_from(by).unwrap_or(jiff::SignedDuration::ZERO);
         let wall = self.wall.checked_add(step).unwrap_or(self.wall);
-        Self {
-            mono: self.mono.saturating_add(by),
-            wall,
-        }
+        Self { mono: self.mono.saturating_add(by), wall }
     }
 
     /// How long ago `earlier` was; zero if it lies ahead.

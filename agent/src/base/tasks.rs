@@ -31,14 +31,7 @@ impl Tasks {
     /// The second value yields every part that ends.
     pub fn new() -> (Self, mpsc::Receiver<Ended>) {
         let (ended, ended_rx) = mpsc::channel(limits::COMMANDS);
-        (
-            Self {
-                tracker: TaskTracker::new(),
-                cancel: CancellationToken::new(),
-                ended,
-            },
-            ended_rx,
-        )
+        (Self { tracker: TaskTracker::new(), cancel: CancellationToken::new(), ended }, ended_rx)
     }
 
     /// Cancelled when the daemon stops.
@@ -98,21 +91,9 @@ mod tests {
     async fn the_end_of_a_part_is_reported_and_a_panic_named() {
         let (tasks, mut ended) = Tasks::new();
         tasks.part("quiet", async {});
-        assert_eq!(
-            ended.recv().await,
-            Some(Ended {
-                name: "quiet",
-                panicked: false
-            })
-        );
+        assert_eq!(ended.recv().await, Some(Ended { name: "quiet", panicked: false }));
         tasks.part("loud", async { panic!("on purpose") });
-        assert_eq!(
-            ended.recv().await,
-            Some(Ended {
-                name: "loud",
-                panicked: true
-            })
-        );
+        assert_eq!(ended.recv().await, Some(Ended { name: "loud", panicked: true }));
         tasks.cancel();
         tasks.joined().await;
     }

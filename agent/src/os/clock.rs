@@ -9,10 +9,7 @@ use crate::base::moment::Moment;
 
 /// Now, on both clocks. `mono` counts from boot and goes on over suspend (`CLOCK_BOOTTIME`).
 pub fn now() -> Moment {
-    Moment {
-        mono: since_boot(),
-        wall: Timestamp::now(),
-    }
+    Moment { mono: since_boot(), wall: Timestamp::now() }
 }
 
 /// Time since boot.

@@ -38,20 +38,11 @@ pub async fn run(
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|source| CommandError::Start {
-            program: program.to_owned(),
-            source,
-        })?;
+        .map_err(|source| CommandError::Start { program: program.to_owned(), source })?;
     let finished = tokio::time::timeout(limit, child.wait_with_output())
         .await
-        .map_err(|_elapsed| CommandError::TimedOut {
-            program: program.to_owned(),
-            limit,
-        })?
-        .map_err(|source| CommandError::Start {
-            program: program.to_owned(),
-            source,
-        })?;
+        .map_err(|_elapsed| CommandError::TimedOut { program: program.to_owned(), limit })?
+        .map_err(|source| CommandError::Start { program: program.to_owned(), source })?;
     Ok(Output {
         success: finished.status.success(),
         stdout: finished.stdout,
@@ -77,18 +68,12 @@ pub fn start_detached(
         .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(false);
-    command.spawn().map_err(|source| CommandError::Start {
-        program: program.to_owned(),
-        source,
-    })
+    command.spawn().map_err(|source| CommandError::Start { program: program.to_owned(), source })
 }
 
 /// The first file called `name` that may be executed, in the folders given.
 pub fn find(name: &str, folders: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
-    folders
-        .into_iter()
-        .map(|folder| folder.join(name))
-        .find(|path| executable(path))
+    folders.into_iter().map(|folder| folder.join(name)).find(|path| executable(path))
 }
 
 /// Whether `path` is a file that this process may execute.

@@ -24,10 +24,7 @@ pub enum FileError {
 
 /// Replaces `path` in one step: a crash leaves the old content or the new, never half.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    let fail = |source| FileError::Write {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| FileError::Write { path: path.to_owned(), source };
     let temporary = path.with_added_extension("new");
     let written = || -> io::Result<()> {
         let mut file = OpenOptions::new()
@@ -40,26 +37,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
-        path.parent()
-            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
     written().map_err(fail)
 }
 
 /// The whole file, if it is not larger than `limit` bytes.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let fail = |source| FileError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| FileError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(fail)?;
     let mut bytes = Vec::new();
     let read = file.take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
     if u64::try_from(read).is_ok_and(|read| read > limit) {
-        return Err(FileError::TooLarge {
-            path: path.to_owned(),
-            limit,
-        });
+        return Err(FileError::TooLarge { path: path.to_owned(), limit });
     }
     Ok(bytes)
 }
@@ -70,10 +60,7 @@ pub fn ensure_dir(path: &Path, mode: u32) -> Result<(), FileError> {
         .recursive(true)
         .mode(mode)
         .create(path)
-        .map_err(|source| FileError::CreateDir {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(|source| FileError::CreateDir { path: path.to_owned(), source })
 }
 
 /// A lock that the kernel gives back when the process ends, however it ends.
@@ -88,10 +75,7 @@ pub struct Holder(pub String);
 
 /// Takes the lock on `path` and writes `note` into it; `Ok(Err(Holder))` if another has it.
 pub fn lock(path: &Path, note: &str) -> Result<Result<Locked, Holder>, FileError> {
-    let fail = |source| FileError::Lock {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| FileError::Lock { path: path.to_owned(), source };
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -126,10 +110,7 @@ mod tests {
         write_atomic(&path, b"one", 0o600).unwrap();
         write_atomic(&path, b"two", 0o600).unwrap();
         assert_eq!(read_limited(&path, 10).unwrap(), b"two");
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -138,10 +119,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("big");
         write_atomic(&path, &[0; 11], 0o600).unwrap();
-        assert!(matches!(
-            read_limited(&path, 10),
-            Err(FileError::TooLarge { .. })
-        ));
+        assert!(matches!(read_limited(&path, 10), Err(FileError::TooLarge { .. })));
     }
 
     #[test]

@@ -20,10 +20,7 @@ pub enum HttpError {
     #[error("cannot connect to {socket}")]
     Connect { socket: PathBuf, source: io::Error },
     #[error("the exchange with {socket} failed")]
-    Exchange {
-        socket: PathBuf,
-        source: hyper::Error,
-    },
+    Exchange { socket: PathBuf, source: hyper::Error },
     #[error("{socket} gave more than {limit} bytes")]
     TooLarge { socket: PathBuf, limit: usize },
     #[error("{socket} did not answer within {} ms", .limit.as_millis())]
@@ -40,27 +37,16 @@ pub async fn exchange(
     let whole = async {
         let response = open(socket, request).await?;
         let (head, body) = response.into_parts();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the place: the body is Limited"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "this is the place: the body is Limited")]
         let body = Limited::new(body, limit).collect().await;
         let body = body
-            .map_err(|_too_large| HttpError::TooLarge {
-                socket: socket.to_owned(),
-                limit,
-            })?
+            .map_err(|_too_large| HttpError::TooLarge { socket: socket.to_owned(), limit })?
             .to_bytes();
         Ok(Response::from_parts(head, body))
     };
-    tokio::time::timeout(deadline, whole)
-        .await
-        .unwrap_or_else(|_elapsed| {
-            Err(HttpError::TimedOut {
-                socket: socket.to_owned(),
-                limit: deadline,
-            })
-        })
+    tokio::time::timeout(deadline, whole).await.unwrap_or_else(|_elapsed| {
+        Err(HttpError::TimedOut { socket: socket.to_owned(), limit: deadline })
+    })
 }
 
 /// Sends one request and returns the answer's head with its body still streaming.
@@ -70,14 +56,8 @@ pub async fn open(
 ) -> Result<Response<Incoming>, HttpError> {
     let stream = UnixStream::connect(socket)
         .await
-        .map_err(|source| HttpError::Connect {
-            socket: socket.to_owned(),
-            source,
-        })?;
-    let fail = |source| HttpError::Exchange {
-        socket: socket.to_owned(),
-        source,
-    };
+        .map_err(|source| HttpError::Connect { socket: socket.to_owned(), source })?;
+    let fail = |source| HttpError::Exchange { socket: socket.to_owned(), source };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(fail)?;
     #[expect(
         clippy::disallowed_methods,

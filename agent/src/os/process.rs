@@ -21,11 +21,7 @@ impl ProcessId {
     /// The identity of a living process; `None` if there is none with that pid.
     pub fn of(pid: i32) -> Option<Self> {
         let stat = Stat::read(pid)?;
-        Some(Self {
-            pid,
-            start_ticks: stat.start_ticks,
-            boot_id: boot_id(),
-        })
+        Some(Self { pid, start_ticks: stat.start_ticks, boot_id: boot_id() })
     }
 
     pub fn own() -> Option<Self> {
@@ -60,11 +56,7 @@ impl Stat {
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
         let start_ticks = fields.nth(17)?.parse().ok()?;
-        Some(Self {
-            state,
-            parent,
-            start_ticks,
-        })
+        Some(Self { state, parent, start_ticks })
     }
 }
 
@@ -80,9 +72,7 @@ pub fn all() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Every living process whose environment holds exactly `NAME=value`.
@@ -114,20 +104,8 @@ mod tests {
     fn own_process_is_alive_and_a_recycled_pid_is_not() {
         let own = ProcessId::own().unwrap();
         assert!(own.alive());
-        assert!(
-            !ProcessId {
-                start_ticks: own.start_ticks + 1,
-                ..own.clone()
-            }
-            .alive()
-        );
-        assert!(
-            !ProcessId {
-                boot_id: "another boot".into(),
-                ..own
-            }
-            .alive()
-        );
+        assert!(!ProcessId { start_ticks: own.start_ticks + 1, ..own.clone() }.alive());
+        assert!(!ProcessId { boot_id: "another boot".into(), ..own }.alive());
     }
 
     #[test]

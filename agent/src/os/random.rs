@@ -14,7 +14,5 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], NoRandom> {
 
 /// A number from 0.0 to 1.0, for jitter; 0.5 if the kernel has none to give.
 pub fn fraction() -> f64 {
-    bytes::<4>().map_or(0.5, |b| {
-        f64::from(u32::from_le_bytes(b)) / f64::from(u32::MAX)
-    })
+    bytes::<4>().map_or(0.5, |b| f64::from(u32::from_le_bytes(b)) / f64::from(u32::MAX))
 }

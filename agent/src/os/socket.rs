@@ -36,10 +36,7 @@ pub struct Peer {
 pub fn check_path(path: &Path) -> Result<(), SocketError> {
     let bytes = path.as_os_str().len();
     if bytes > PATH_BYTES_MAX {
-        return Err(SocketError::PathTooLong {
-            path: path.to_owned(),
-            bytes,
-        });
+        return Err(SocketError::PathTooLong { path: path.to_owned(), bytes });
     }
     Ok(())
 }
@@ -47,15 +44,10 @@ pub fn check_path(path: &Path) -> Result<(), SocketError> {
 /// Listens on `path`. A file that nobody listens on any more is replaced, a living one never.
 pub async fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, SocketError> {
     check_path(path)?;
-    let fail = |source| SocketError::Bind {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| SocketError::Bind { path: path.to_owned(), source };
     match UnixStream::connect(path).await {
         Ok(_) => {
-            return Err(SocketError::InUse {
-                path: path.to_owned(),
-            });
+            return Err(SocketError::InUse { path: path.to_owned() });
         }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(fail)?;
@@ -70,11 +62,7 @@ pub async fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, SocketErr
 /// Asks the kernel who is at the other end.
 pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
     let credentials = getsockopt(stream, PeerCredentials)?;
-    Ok(Peer {
-        uid: credentials.uid(),
-        gid: credentials.gid(),
-        pid: credentials.pid(),
-    })
+    Ok(Peer { uid: credentials.uid(), gid: credentials.gid(), pid: credentials.pid() })
 }
 
 #[cfg(test)]
@@ -86,10 +74,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let first = bind_unix(&path, 0o600).await.unwrap();
-        assert!(matches!(
-            bind_unix(&path, 0o600).await,
-            Err(SocketError::InUse { .. })
-        ));
+        assert!(matches!(bind_unix(&path, 0o600).await, Err(SocketError::InUse { .. })));
         drop(first);
         assert!(path.exists());
         assert!(bind_unix(&path, 0o600).await.is_ok());
@@ -99,9 +84,6 @@ mod tests {
     async fn a_long_path_is_refused_with_the_remedy() {
         let path = Path::new("/tmp").join("x".repeat(120));
         let error = bind_unix(&path, 0o600).await.unwrap_err();
-        assert!(
-            error.to_string().contains("shorter STATIOND_HOME"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("shorter STATIOND_HOME"), "{error}");
     }
 }

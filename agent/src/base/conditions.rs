@@ -1,0 +1,163 @@
+//! Every condition that this release can state, with its meaning: a closed list.
+//!
+//! A condition names a problem. `stationctl explain NAME` and the help page print this text.
+
+/// The kinds of condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    ConfigInvalid,
+    ConfigRejected,
+    RestartRequired,
+    RunsAsRoot,
+    ClonedImage,
+    StateNotWritable,
+    AppUnavailable,
+    AppCrashLoop,
+    AppRestarting,
+    AppNotAnswering,
+}
+
+/// What a person should know of a condition.
+#[derive(Debug, Clone, Copy)]
+pub struct Explained {
+    pub name: &'static str,
+    /// Whether `phase` is `degraded` while it holds.
+    pub degrades: bool,
+    pub meaning: &'static str,
+    pub remedy: &'static str,
+}
+
+impl Kind {
+    pub const ALL: [Self; 10] = [
+        Self::ConfigInvalid,
+        Self::ConfigRejected,
+        Self::RestartRequired,
+        Self::RunsAsRoot,
+        Self::ClonedImage,
+        Self::StateNotWritable,
+        Self::AppUnavailable,
+        Self::AppCrashLoop,
+        Self::AppRestarting,
+        Self::AppNotAnswering,
+    ];
+
+    pub fn name(self) -> &'static str {
+        self.explained().name
+    }
+
+    /// Takes back what [`Kind::name`] gave, in any case.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
+    }
+
+    pub fn explained(self) -> &'static Explained {
+        match self {
+            Self::ConfigInvalid => &CONFIG_INVALID,
+            Self::ConfigRejected => &CONFIG_REJECTED,
+            Self::RestartRequired => &RESTART_REQUIRED,
+            Self::RunsAsRoot => &RUNS_AS_ROOT,
+            Self::ClonedImage => &CLONED_IMAGE,
+            Self::StateNotWritable => &STATE_NOT_WRITABLE,
+            Self::AppUnavailable => &APP_UNAVAILABLE,
+            Self::AppCrashLoop => &APP_CRASH_LOOP,
+            Self::AppRestarting => &APP_RESTARTING,
+            Self::AppNotAnswering => &APP_NOT_ANSWERING,
+        }
+    }
+}
+
+const CONFIG_INVALID: Explained = Explained {
+    name: "ConfigInvalid",
+    degrades: true,
+    meaning: "The configuration could not be used when stationd started. The admin \
+                          socket and the heartbeat work; no app is started.",
+    remedy: "Run `stationctl check`, mend the lines it names and save: stationd \
+                         reads the files again by itself.",
+};
+
+const CONFIG_REJECTED: Explained = Explained {
+    name: "ConfigRejected",
+    degrades: false,
+    meaning: "The configuration was changed and the new one has mistakes. The one \
+                          from before stays in force.",
+    remedy: "Run `stationctl check` and mend the lines it names.",
+};
+
+const RESTART_REQUIRED: Explained = Explained {
+    name: "RestartRequired",
+    degrades: false,
+    meaning: "The configuration was changed in keys that are read at the start only.",
+    remedy: "Restart stationd when it suits; apps and kernels go on running.",
+};
+
+const RUNS_AS_ROOT: Explained = Explained {
+    name: "RunsAsRoot",
+    degrades: false,
+    meaning: "Apps run as root, because stationd was started by root and no \
+                          instance.local_user is configured. Everything a notebook does, it \
+                          does as root.",
+    remedy: "Set instance.local_user to the user that the workstation belongs to.",
+};
+
+const CLONED_IMAGE: Explained = Explained {
+    name: "ClonedImage",
+    degrades: false,
+    meaning: "The state folder comes from another machine: the machine id differs. \
+                          stationd took a new instance id and forgot all sessions.",
+    remedy: "Nothing, if the disk was cloned on purpose. It clears at the next start.",
+};
+
+const STATE_NOT_WRITABLE: Explained = Explained {
+    name: "StateNotWritable",
+    degrades: true,
+    meaning: "The disk takes no writes to stationd's state. Apps and the proxy go \
+                          on; logins that need a record, and starts of apps, are refused.",
+    remedy: "Free space on the file system of the state folder.",
+};
+
+const APP_UNAVAILABLE: Explained = Explained {
+    name: "AppUnavailable",
+    degrades: true,
+    meaning: "An app cannot be started, because its program was not found.",
+    remedy: "Install it, or name it in the app's `command`; stationd looks again \
+                         every 30 seconds.",
+};
+
+const APP_CRASH_LOOP: Explained = Explained {
+    name: "AppCrashLoop",
+    degrades: true,
+    meaning: "An app ended six times within ten minutes. It is tried again every \
+                          five minutes, and at once on request.",
+    remedy: "Read `stationctl app logs NAME`, mend the cause, then \
+                         `stationctl app start NAME`.",
+};
+
+const APP_RESTARTING: Explained = Explained {
+    name: "AppRestarting",
+    degrades: true,
+    meaning: "An app ended unasked and is started again after a pause that doubles \
+                          with every failure.",
+    remedy: "Nothing if it comes back; else read `stationctl app logs NAME`.",
+};
+
+const APP_NOT_ANSWERING: Explained = Explained {
+    name: "AppNotAnswering",
+    degrades: true,
+    meaning: "An app runs but did not answer three probes in a row. It is not \
+                          restarted, because a kernel may be at work.",
+    remedy: "Wait if a large operation is under way; else \
+                         `stationctl app restart NAME`, which ends its kernels.",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_name() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(&kind.name().to_lowercase()), Some(kind));
+        }
+        assert_eq!(Kind::parse("NoSuchThing"), None);
+    }
+}

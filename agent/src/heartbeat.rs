@@ -1,0 +1,61 @@
+//! The heartbeat: one truthful answer about the whole machine.
+//!
+//! ```text
+//!   facts (apps, config, mounts, store) ─► judge ─► conditions, phase ─┐
+//!                                                                      ├─► Status ─► watch
+//!   store.last_seq() ──────────────────────────────────────────────────┘
+//! ```
+//!
+//! Invariants:
+//! - `status` changes only with its `seq`; samples and lease never touch it, so that its weak
+//!   `ETag` is a promise.
+//! - A condition keeps its `since` over restarts of stationd.
+//! - It reads published facts only and waits for nobody: a hung part delays no answer.
+
+mod compose;
+mod judge;
+mod store;
+mod task;
+
+use std::sync::Arc;
+
+use station_proto::app::App;
+use station_proto::heartbeat::Status;
+use station_proto::mount::Mount;
+use tokio::sync::watch;
+
+use crate::base::tasks::Tasks;
+use crate::store::Store;
+
+pub use compose::{etag, lease};
+pub use store::FEATURE;
+
+/// What the verdict is made of. Wiring keeps it up to date.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub name: String,
+    pub public_url: String,
+    pub apps: Vec<App>,
+    pub mounts: Vec<Mount>,
+    /// Mistakes that keep stationd from using its configuration at all.
+    pub config_invalid: Option<String>,
+    /// Mistakes in a changed configuration; the old one is in force.
+    pub config_rejected: Option<String>,
+    /// Changed keys that wait for a restart.
+    pub restart_required: Vec<String>,
+    pub runs_as_root: bool,
+    pub cloned_image: bool,
+    pub state_not_writable: Option<String>,
+    pub stopping: bool,
+}
+
+/// The latest status.
+pub type Published = watch::Receiver<Arc<Status>>;
+
+/// Starts to judge `facts`.
+pub async fn spawn(tasks: &Tasks, store: &Store, facts: watch::Receiver<Facts>) -> Published {
+    let judged = task::Judged::load(store, &facts.borrow().clone()).await;
+    let (publish, status) = watch::channel(judged.status());
+    tasks.part("heartbeat", task::run(judged, facts, publish, tasks.token().clone()));
+    status
+}

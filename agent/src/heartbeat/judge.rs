@@ -1,0 +1,149 @@
+//! Pure: facts in, conditions and phase out.
+
+use station_proto::app::{App, AppPhase};
+use station_proto::heartbeat::Phase;
+
+use super::Facts;
+use crate::base::conditions::Kind;
+
+/// A condition that holds now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub kind: Kind,
+    pub subject: String,
+    pub reason: &'static str,
+    pub message: String,
+    pub action: String,
+}
+
+/// Everything that is wrong, in the order of [`Kind::ALL`], then by subject.
+pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
+    let mut found: Vec<Finding> =
+        machine(facts).into_iter().chain(facts.apps.iter().filter_map(app)).collect();
+    found.sort_by(|a, b| (a.kind, &a.subject).cmp(&(b.kind, &b.subject)));
+    found
+}
+
+fn machine(facts: &Facts) -> Vec<Finding> {
+    let state = |kind: Kind, reason, message: &str| Finding {
+        kind,
+        subject: String::new(),
+        reason,
+        message: message.to_owned(),
+        action: kind.explained().remedy.to_owned(),
+    };
+    let mut found = Vec::new();
+    if let Some(mistakes) = &facts.config_invalid {
+        found.push(state(Kind::ConfigInvalid, "Mistakes", mistakes));
+    }
+    if let Some(mistakes) = &facts.config_rejected {
+        found.push(state(Kind::ConfigRejected, "Mistakes", mistakes));
+    }
+    if !facts.restart_required.is_empty() {
+        let keys = facts.restart_required.join(", ");
+        let message = format!("changed, and read at the start only: {keys}");
+        found.push(state(Kind::RestartRequired, "KeysChanged", &message));
+    }
+    if facts.runs_as_root {
+        found.push(state(Kind::RunsAsRoot, "NoLocalUser", "apps run as root"));
+    }
+    if facts.cloned_image {
+        let message = "the state folder comes from another machine";
+        found.push(state(Kind::ClonedImage, "MachineIdChanged", message));
+    }
+    if let Some(why) = &facts.state_not_writable {
+        found.push(state(Kind::StateNotWritable, "WriteFailed", why));
+    }
+    found
+}
+
+fn app(app: &App) -> Option<Finding> {
+    let (kind, reason) = match app.phase {
+        AppPhase::Unavailable => (Kind::AppUnavailable, "ProgramNotFound"),
+        AppPhase::Failed => (Kind::AppCrashLoop, "EndedTooOften"),
+        AppPhase::Backoff => (Kind::AppRestarting, "Ended"),
+        AppPhase::Degraded => (Kind::AppNotAnswering, "ProbeFailed"),
+        AppPhase::Stopped | AppPhase::Starting | AppPhase::Ready | AppPhase::Stopping => {
+            return None;
+        }
+    };
+    Some(Finding {
+        kind,
+        subject: app.name.clone(),
+        reason,
+        message: app.message.clone(),
+        action: kind.explained().remedy.replace("NAME", &app.name),
+    })
+}
+
+/// The phase, and whether the user can work.
+pub(super) fn phase(facts: &Facts, findings: &[Finding]) -> (Phase, bool) {
+    let mut wanted = facts.apps.iter().filter(|app| app.wanted);
+    let ready = facts.config_invalid.is_none() && wanted.all(|app| app.phase == AppPhase::Ready);
+    let starting = facts.apps.iter().any(|app| app.wanted && app.phase == AppPhase::Starting);
+    let phase = if facts.stopping {
+        Phase::Stopping
+    } else if facts.config_invalid.is_some() {
+        Phase::ConfigError
+    } else if findings.iter().any(|finding| finding.kind.explained().degrades) {
+        Phase::Degraded
+    } else if starting {
+        Phase::Starting
+    } else {
+        Phase::Ready
+    };
+    (phase, ready && phase != Phase::Stopping)
+}
+
+#[cfg(test)]
+mod tests {
+    use station_proto::time::Time;
+
+    use super::*;
+
+    fn lab(phase: AppPhase) -> App {
+        App {
+            name: "jupyterlab".into(),
+            kind: "jupyterlab".into(),
+            phase,
+            since: Time::from_ms(0).unwrap(),
+            path: "/apps/jupyterlab/".into(),
+            wanted: phase != AppPhase::Stopped,
+            generation: 1,
+            pid: None,
+            failures: 0,
+            next_start: None,
+            message: "what happened".into(),
+            last_end: None,
+        }
+    }
+
+    fn check(facts: &Facts, phase_expected: Phase, ready: bool, kinds: &[Kind]) {
+        let found = findings(facts);
+        assert_eq!(found.iter().map(|f| f.kind).collect::<Vec<_>>(), kinds, "{facts:?}");
+        assert_eq!(phase(facts, &found), (phase_expected, ready), "{facts:?}");
+    }
+
+    #[test]
+    fn an_app_decides_the_phase() {
+        let with = |phase| Facts { apps: vec![lab(phase)], ..Facts::default() };
+        check(&with(AppPhase::Ready), Phase::Ready, true, &[]);
+        check(&with(AppPhase::Stopped), Phase::Ready, true, &[]);
+        check(&with(AppPhase::Starting), Phase::Starting, false, &[]);
+        check(&with(AppPhase::Backoff), Phase::Degraded, false, &[Kind::AppRestarting]);
+        check(&with(AppPhase::Failed), Phase::Degraded, false, &[Kind::AppCrashLoop]);
+        check(&with(AppPhase::Degraded), Phase::Degraded, false, &[Kind::AppNotAnswering]);
+        check(&with(AppPhase::Unavailable), Phase::Degraded, false, &[Kind::AppUnavailable]);
+    }
+
+    #[test]
+    fn a_warning_does_not_degrade_and_a_broken_configuration_does_more() {
+        let ready = Facts { apps: vec![lab(AppPhase::Ready)], ..Facts::default() };
+        let root = Facts { runs_as_root: true, ..ready.clone() };
+        check(&root, Phase::Ready, true, &[Kind::RunsAsRoot]);
+        let invalid = Facts { config_invalid: Some("line 3".into()), ..Facts::default() };
+        check(&invalid, Phase::ConfigError, false, &[Kind::ConfigInvalid]);
+        let stopping = Facts { stopping: true, ..ready };
+        check(&stopping, Phase::Stopping, false, &[]);
+    }
+}
