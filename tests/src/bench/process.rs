@@ -18,13 +18,13 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A program that runs beside the measurement.
 #[derive(Debug)]
-pub struct Running {
+pub(super) struct Running {
     child: Child,
 }
 
 impl Running {
     /// Starts it with its output in `log`.
-    pub fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+    pub(super) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         let file = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -41,16 +41,16 @@ impl Running {
         Ok(Self { child })
     }
 
-    pub fn pid(&self) -> i32 {
+    pub(super) fn pid(&self) -> i32 {
         self.child.id().try_into().unwrap_or(i32::MAX)
     }
 
     /// It and every process below it.
-    pub fn tree(&self) -> Vec<i32> {
+    pub(super) fn tree(&self) -> Vec<i32> {
         tree(self.pid())
     }
 
-    pub fn ended(&mut self) -> bool {
+    pub(super) fn ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 }
@@ -67,21 +67,15 @@ impl Drop for Running {
 
 /// A command, which the caller completes.
 #[expect(clippy::disallowed_methods, reason = "measurements start programs here only")]
-pub fn command(program: impl AsRef<Path>) -> Command {
+pub(super) fn command(program: impl AsRef<Path>) -> Command {
     Command::new(program.as_ref())
 }
 
 /// Runs a command to its end; its output, or an error that has its last lines.
-pub fn output(command: &mut Command) -> anyhow::Result<String> {
+pub(super) fn output(command: &mut Command) -> anyhow::Result<String> {
     let name = command.get_program().display().to_string();
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {name}"))?;
+    let Output { status, stdout, stderr } =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {name}"))?;
     let stdout = String::from_utf8_lossy(&stdout).into_owned();
     if !status.success() {
         let stderr = String::from_utf8_lossy(&stderr);
@@ -91,17 +85,17 @@ pub fn output(command: &mut Command) -> anyhow::Result<String> {
 }
 
 /// A loopback port that was free just now.
-pub fn free_port() -> anyhow::Result<u16> {
+pub(super) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the orchestrating thread has nothing else to do")]
-pub fn sleep(time: Duration) {
+pub(super) fn sleep(time: Duration) {
     std::thread::sleep(time);
 }
 
 /// Asks `ready` every 50 ms, at most 30 s long.
-pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) -> anyhow::Result<()> {
+pub(super) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) -> anyhow::Result<()> {
     for _ in 0..600 {
         if ready() {
             return Ok(());
@@ -112,7 +106,7 @@ pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) -> anyhow::Result
 }
 
 /// User and system time of these processes so far, in seconds.
-pub fn cpu_seconds(pids: &[i32]) -> f64 {
+pub(super) fn cpu_seconds(pids: &[i32]) -> f64 {
     let ticks: u64 = pids.iter().filter_map(|pid| cpu_ticks(*pid)).sum();
     to_f64(ticks) / TICKS_PER_SECOND
 }
@@ -127,13 +121,13 @@ fn cpu_ticks(pid: i32) -> Option<u64> {
 }
 
 /// Sum of the proportional set sizes of these processes, in KiB.
-pub fn pss_kib(pids: &[i32]) -> f64 {
+pub(super) fn pss_kib(pids: &[i32]) -> f64 {
     let of_one = |pid: &i32| number_after(&format!("/proc/{pid}/smaps_rollup"), "Pss:");
     to_f64(pids.iter().filter_map(of_one).sum())
 }
 
 /// Voluntary context switches of all threads so far: how often the process was woken.
-pub fn wakeups(pid: i32) -> f64 {
+pub(super) fn wakeups(pid: i32) -> f64 {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return 0.0;
     };
@@ -151,19 +145,13 @@ fn number_after(path: &str, key: &str) -> Option<u64> {
 }
 
 /// `root` and every process below it, parents first.
-pub fn tree(root: i32) -> Vec<i32> {
-    let parents: Vec<(i32, i32)> = processes()
-        .filter_map(|pid| Some((pid, parent(pid)?)))
-        .collect();
+pub(super) fn tree(root: i32) -> Vec<i32> {
+    let parents: Vec<(i32, i32)> =
+        processes().filter_map(|pid| Some((pid, parent(pid)?))).collect();
     let mut found = vec![root];
     let mut next = 0;
     while let Some(pid) = found.get(next).copied() {
-        found.extend(
-            parents
-                .iter()
-                .filter(|(_, above)| *above == pid)
-                .map(|(below, _)| *below),
-        );
+        found.extend(parents.iter().filter(|(_, above)| *above == pid).map(|(below, _)| *below));
         next += 1;
     }
     found
@@ -175,7 +163,7 @@ fn parent(pid: i32) -> Option<i32> {
 }
 
 /// Processes whose program is `binary` and whose environment or arguments name `home`.
-pub fn of_home(binary: &Path, home: &Path) -> Vec<i32> {
+pub(super) fn of_home(binary: &Path, home: &Path) -> Vec<i32> {
     let home = home.to_string_lossy().into_owned();
     let names_home = |file: String| {
         fs::read(file).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(&home))
@@ -195,20 +183,20 @@ fn processes() -> impl Iterator<Item = i32> {
 }
 
 /// The load of the machine over the last minute.
-pub fn load_average() -> f64 {
+pub(super) fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let first = text.split_whitespace().next().unwrap_or_default();
     first.parse().unwrap_or(f64::NAN)
 }
 
 /// Folder of the binaries that were built together with this one.
-pub fn binaries() -> anyhow::Result<PathBuf> {
+pub(super) fn binaries() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own.parent().context("the program has no folder")?;
     Ok(folder.to_owned())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
-pub fn to_f64(number: u64) -> f64 {
+pub(super) fn to_f64(number: u64) -> f64 {
     number as f64
 }

@@ -9,28 +9,28 @@ use serde::Serialize;
 
 /// One line of the result. `ratio` is `ours / peer_value`.
 #[derive(Debug, Clone, Serialize)]
-pub struct Row {
-    pub metric: String,
-    pub unit: &'static str,
-    pub ours: Option<f64>,
-    pub peer: Option<String>,
-    pub peer_value: Option<f64>,
-    pub ratio: Option<f64>,
+pub(super) struct Row {
+    pub(super) metric: String,
+    pub(super) unit: &'static str,
+    pub(super) ours: Option<f64>,
+    pub(super) peer: Option<String>,
+    pub(super) peer_value: Option<f64>,
+    pub(super) ratio: Option<f64>,
 }
 
 /// Values of every round, by metric and by who was measured.
 #[derive(Debug, Default)]
-pub struct Samples {
+pub(super) struct Samples {
     values: BTreeMap<(&'static str, String), Vec<f64>>,
     metrics: Vec<(&'static str, &'static str)>,
 }
 
 /// The name under which our own values are kept.
-pub const OURS: &str = "stationd";
+pub(super) const OURS: &str = "stationd";
 
 impl Samples {
     /// Units are given once, here; the order of first use is the order of the table.
-    pub fn add(&mut self, metric: &'static str, unit: &'static str, who: &str, value: f64) {
+    pub(super) fn add(&mut self, metric: &'static str, unit: &'static str, who: &str, value: f64) {
         if !self.metrics.iter().any(|(known, _)| *known == metric) {
             self.metrics.push((metric, unit));
         }
@@ -38,12 +38,12 @@ impl Samples {
         self.values.entry(key).or_default().push(value);
     }
 
-    pub fn median(&self, metric: &'static str, who: &str) -> Option<f64> {
+    pub(super) fn median(&self, metric: &'static str, who: &str) -> Option<f64> {
         median(self.values.get(&(metric, who.to_owned()))?)
     }
 
     /// One row for each metric and peer; one without a peer where there is none.
-    pub fn rows(&self) -> Vec<Row> {
+    pub(super) fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::new();
         for (metric, unit) in &self.metrics {
             let ours = self.median(metric, OURS);
@@ -91,7 +91,7 @@ fn median(values: &[f64]) -> Option<f64> {
 }
 
 /// Writes `target/bench/NAME.json` and gives the table.
-pub fn finish(name: &str, rows: &[Row]) -> anyhow::Result<String> {
+pub(super) fn finish(name: &str, rows: &[Row]) -> anyhow::Result<String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = root.join("target/bench");
     std::fs::create_dir_all(&folder)?;
@@ -107,11 +107,7 @@ fn table(rows: &[Row]) -> String {
         value.map_or_else(
             || "-".to_owned(),
             |value| {
-                if value.abs() >= 1000.0 {
-                    format!("{value:.0}")
-                } else {
-                    format!("{value:.2}")
-                }
+                if value.abs() >= 1000.0 { format!("{value:.0}") } else { format!("{value:.2}") }
             },
         )
     };
@@ -155,10 +151,8 @@ mod tests {
         samples.add("rps", "1/s", "direct", 8.0);
         samples.add("size", "MiB", OURS, 5.0);
         let rows = samples.rows();
-        let short: Vec<_> = rows
-            .iter()
-            .map(|row| (row.metric.as_str(), row.peer.as_deref(), row.ratio))
-            .collect();
+        let short: Vec<_> =
+            rows.iter().map(|row| (row.metric.as_str(), row.peer.as_deref(), row.ratio)).collect();
         assert_eq!(
             short,
             [

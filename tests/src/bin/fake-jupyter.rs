@@ -42,10 +42,7 @@ struct Flags {
 
 impl Flags {
     fn parse() -> anyhow::Result<Option<Self>> {
-        let mut flags = Self {
-            base_url: "/".to_owned(),
-            ..Self::default()
-        };
+        let mut flags = Self { base_url: "/".to_owned(), ..Self::default() };
         for argument in std::env::args().skip(1) {
             match argument.split_once('=') {
                 Some(("--ServerApp.sock", path)) => flags.socket = Some(path.into()),
@@ -67,9 +64,7 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     };
     // One thread: what is measured is the proxy in front of it.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(flags))
 }
 
@@ -114,10 +109,8 @@ async fn connection(
         async { Ok::<_, Infallible>(answer) }
     });
     // The other side going away is no event here.
-    let _ended = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
+    let _ended =
+        http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }
 
 fn answer(request: Request<Incoming>, base_url: &str) -> Response<Body> {
@@ -148,10 +141,8 @@ fn full(status: StatusCode, body: Vec<u8>) -> Response<Body> {
 fn large() -> Response<Body> {
     let chunk = Bytes::from(vec![b'x'; CHUNK_BYTES]);
     let frames = std::iter::repeat_n(chunk, CHUNKS).map(|chunk| Ok(Frame::data(chunk)));
-    let mut response = Response::new(StreamBody::new(stream::iter(frames)).boxed());
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, (CHUNK_BYTES * CHUNKS).into());
+    let mut response = Response::new(BodyExt::boxed(StreamBody::new(stream::iter(frames))));
+    response.headers_mut().insert(header::CONTENT_LENGTH, (CHUNK_BYTES * CHUNKS).into());
     response
 }
 
