@@ -188,13 +188,12 @@ impl Common<'_> {
 
 fn announce(facts: &Facts) {
     let version = env!("CARGO_PKG_VERSION");
-    match &facts.config_invalid {
-        Some(mistakes) => tracing::error!(
-            version,
-            "the configuration cannot be used, so no app is started; `stationctl check` says why: \
-             {mistakes}"
-        ),
-        None => tracing::info!(version, url = %facts.public_url, "ready"),
+    if let Some(mistakes) = &facts.config_invalid {
+        tracing::error!(
+            mistakes,
+            "no app is started; mend the configuration, see stationctl check"
+        );
     }
+    tracing::info!(version, url = %facts.public_url, "ready");
     systemd::ready(&format!("at {}", facts.public_url));
 }

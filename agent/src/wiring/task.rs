@@ -31,21 +31,26 @@ pub(super) async fn until_end(mut running: Running, stop: &mut Stop) -> Result<E
         systemd::stopping();
         running.facts.send_modify(|facts| facts.stopping = true);
     }
-    match &cause {
-        Cause::Signal(signal) => {
-            tracing::info!(signal, still_running = still(&running), "stopping")
-        }
-        Cause::Down => tracing::info!("stopping: every app has been stopped"),
-        Cause::Mended => {}
-        Cause::Part(ended) => {
-            tracing::error!(part = ended.name, panicked = ended.panicked, "a part ended")
-        }
-    }
+    tell(&cause, &running);
     end(running).await;
     match cause {
         Cause::Signal(_) | Cause::Down => Ok(End::Stopped),
         Cause::Mended => Ok(End::Again),
         Cause::Part(ended) => Err(StartError::PartEnded(ended.name)),
+    }
+}
+
+fn tell(cause: &Cause, running: &Running) {
+    match cause {
+        Cause::Signal(signal) => {
+            let still_running = still(running);
+            tracing::info!(signal, still_running, "stopping");
+        }
+        Cause::Down => tracing::info!("stopping: every app has been stopped"),
+        Cause::Mended => {}
+        Cause::Part(Ended { name, panicked }) => {
+            tracing::error!(part = name, panicked, "a part ended");
+        }
     }
 }
 

@@ -109,6 +109,7 @@ impl Control for Parts {
     }
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "a problem travels in a box everywhere")]
 fn refused(error: &AppsError) -> Box<Problem> {
     let detail = Chain(error).to_string();
     let conflict = |kind, title| problem(StatusCode::CONFLICT, kind, title, detail.clone());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Response;
 
 use super::front_to_identity::session_id;
-use super::front_to_web::Site;
+use super::front_to_web::{Site, app_unknown};
 use crate::apps::Apps;
 use crate::base::tasks::Tasks;
 use crate::identity::Identity;
@@ -83,6 +83,6 @@ impl Pages for Site {
     }
 
     fn unknown(&self, app: &str, known: &[&str]) -> Response<Body> {
-        self.app_unknown(app, known)
+        app_unknown(app, known)
     }
 }
