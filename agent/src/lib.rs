@@ -11,5 +11,10 @@ pub mod store;
 // floor 2
 pub mod host;
 // floor 3
+pub mod admin;
+pub mod config;
 pub mod heartbeat;
+pub mod lifecycle;
 pub mod web;
+// floor 4
+pub mod wiring;

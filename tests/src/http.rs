@@ -140,19 +140,19 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Answer> {
-        let request = self.request(method, path, headers, Full::new(body))?;
+        let request = self.request(&method, path, headers, Full::new(body))?;
         whole(self.send(request).await?).await
     }
 
     /// A request with this client's `Host`, `Origin` and cookies; `headers` come on top.
     pub fn request<B>(
         &self,
-        method: Method,
+        method: &Method,
         path: &str,
         headers: &[(&str, &str)],
         body: B,
     ) -> Result<Request<B>> {
-        let mut request = Request::builder().method(&method).uri(path).body(body)?;
+        let mut request = Request::builder().method(method).uri(path).body(body)?;
         let map = request.headers_mut();
         map.insert(header::HOST, HeaderValue::from_str(&self.host)?);
         let cookies: Vec<String> =
@@ -200,7 +200,7 @@ impl Client {
             all.push(("origin", &origin));
         }
         all.extend(headers);
-        let request = self.request(Method::GET, path, &all, Full::new(Bytes::new()))?;
+        let request = self.request(&Method::GET, path, &all, Full::new(Bytes::new()))?;
         let mut response = self.send(request).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Upgraded::Refused(whole(response).await?));

@@ -121,7 +121,7 @@ impl Kernel {
     ) -> Result<bool> {
         // Finished is: the reply and the kernel's "idle", in whichever order they come.
         let mut idle = false;
-        while !(outcome.replied && idle) && !enough(outcome) {
+        while !(outcome.replied && idle || enough(outcome)) {
             let next = tokio::time::timeout(SILENCE, self.socket.next());
             let text = match next.await.context("the kernel says nothing")? {
                 Some(Ok(Message::Text(text))) => text,

@@ -19,6 +19,8 @@ pub const TLS_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HEADERS: usize = 64;
 /// Bytes of buffer one HTTP connection may hold.
 pub const CONNECTION_BUFFER: usize = 64 * 1024;
+/// Pause of a listener after an accept that failed (no descriptors left, say).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Open connections on the public listener.
 pub const CONNECTIONS: usize = 8192;
 /// Largest body that the API takes.
