@@ -165,3 +165,23 @@ pub fn installed(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     stationd::os::command::find(OsStr::new(name).to_str()?, std::env::split_paths(&path))
 }
+
+/// The same for a question that takes time itself.
+pub async fn eventually_async<T, F>(
+    what: &str,
+    limit: Duration,
+    mut found: impl FnMut() -> F,
+) -> Result<T>
+where
+    F: Future<Output = Option<T>>,
+{
+    let poll = async {
+        loop {
+            if let Some(value) = found().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(limit, poll).await.with_context(|| format!("{what}: not within {limit:?}"))
+}

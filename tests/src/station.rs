@@ -48,6 +48,8 @@ pub enum App {
 pub struct Station {
     folder: TempDir,
     child: Option<Child>,
+    /// The address of the first start, so that a second one is found where the first was.
+    listen: Option<String>,
     /// Further variables for stationd.
     pub environment: Vec<(String, String)>,
 }
@@ -56,7 +58,7 @@ impl Station {
     /// A home with a configuration: the app, and `more` TOML before it. Nothing is started.
     pub fn prepare(app: App, more: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("s").rand_bytes(5).tempdir_in("/tmp")?;
-        let station = Self { folder, child: None, environment: Vec::new() };
+        let station = Self { folder, child: None, listen: None, environment: Vec::new() };
         fs::create_dir(station.home())?;
         standin::prepare(station.folder())?;
         let command = match app {
@@ -122,30 +124,20 @@ impl Station {
         command.env("NOTIFY_SOCKET", &notify);
         process::log_to(&mut command, &self.log_file())?;
         let log = self.log_file();
-        let log = || fs::read_to_string(&log).unwrap_or_default();
         let child = self.child.insert(command.spawn()?);
-        let told = async {
-            let mut text = [0; 4096];
-            loop {
-                let length = ready.recv(&mut text).await?;
-                let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
-                if text.lines().any(|line| line == "READY=1") {
-                    return Ok::<(), std::io::Error>(());
-                }
-            }
-        };
-        let (told, ended) = (std::pin::pin!(told), std::pin::pin!(child.wait()));
-        match tokio::time::timeout(START, select(told, ended)).await {
-            Ok(Either::Left((told, _))) => Ok(told?),
-            Ok(Either::Right((status, _))) => bail!("stationd ended: {}\n{}", status?, log()),
-            Err(_elapsed) => bail!("stationd was not ready within {START:?}\n{}", log()),
+        ready_or_ended(&ready, child, &log).await?;
+        if self.listen.is_none() {
+            let url = self.heartbeat().await?.status.public_url;
+            self.listen = url.split_once("://").map(|(_, address)| address.to_owned());
         }
+        Ok(())
     }
 
     /// `stationd` for this home, not yet started.
     pub fn stationd(&self) -> Result<tokio::process::Command> {
         let mut command = process::command(&process::binary("stationd")?);
-        command.env("STATIOND_HOME", self.home()).env("STATIOND_LISTEN", "127.0.0.1:0");
+        command.env("STATIOND_HOME", self.home());
+        command.env("STATIOND_LISTEN", self.listen.as_deref().unwrap_or("127.0.0.1:0"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
@@ -311,6 +303,27 @@ impl Station {
             .filter(|line| !line.is_empty())
             .map(|line| serde_json::from_str(line).context(line.to_owned()))
             .collect()
+    }
+}
+
+/// Waits for READY; an end instead is an error with what was printed.
+async fn ready_or_ended(ready: &UnixDatagram, child: &mut Child, log: &Path) -> Result<()> {
+    let told = async {
+        let mut text = [0; 4096];
+        loop {
+            let length = ready.recv(&mut text).await?;
+            let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
+            if text.lines().any(|line| line == "READY=1") {
+                return Ok::<(), std::io::Error>(());
+            }
+        }
+    };
+    let log = || fs::read_to_string(log).unwrap_or_default();
+    let (told, ended) = (std::pin::pin!(told), std::pin::pin!(child.wait()));
+    match tokio::time::timeout(START, select(told, ended)).await {
+        Ok(Either::Left((told, _))) => Ok(told?),
+        Ok(Either::Right((status, _))) => bail!("stationd ended: {}\n{}", status?, log()),
+        Err(_elapsed) => bail!("stationd was not ready within {START:?}\n{}", log()),
     }
 }
 
