@@ -4,11 +4,14 @@
 //! without a screen; [`kernel::Kernel`] a notebook without one; [`browser::Browser`] a real one.
 //! [`standin`] takes JupyterLab's place where a test needs an app that misbehaves on demand.
 //!
+//! [`bench`] measures.
+//!
 //! The binaries are looked for beside the test's own: `cargo build --workspace --bins` makes them,
 //! `scripts/test` does it before the suites. Waits are on the product's own events, each with a
 //! limit; a program that cannot be had (JupyterLab, Chromium) fails the test where `CI` is set and
 //! is skipped aloud elsewhere.
 
+pub mod bench;
 pub mod browser;
 pub mod http;
 pub mod jupyter;

@@ -1,6 +1,6 @@
 //! The stand-in for JupyterLab: an app whose behaviour a test chooses while it runs.
 //!
-//! `fake_jupyter` takes jupyter-lab's arguments and listens where it is told. It finds the test's
+//! `misbehaving-app` takes jupyter-lab's arguments and listens where it is told. It finds the test's
 //! folder through `STATIOND_SOCKET`, reads there what to do ([`Behaviour`]) and writes down every
 //! request that reached it, except stationd's own probes.
 

@@ -63,7 +63,7 @@ impl Station {
         standin::prepare(station.folder())?;
         let command = match app {
             App::JupyterLab => Some(jupyter::lab().context(jupyter::MISSING)?),
-            App::StandIn => Some(process::binary("fake_jupyter")?),
+            App::StandIn => Some(process::binary("misbehaving-app")?),
             App::None => None,
         };
         let app = command.map_or_else(String::new, |command| {
