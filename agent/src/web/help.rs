@@ -5,6 +5,7 @@
 
 use http::StatusCode;
 
+use crate::base::conditions::Kind;
 use crate::web::html::Html;
 use crate::web::page::{Draft, Format, Page, card};
 use crate::web::refusal::not_found;
@@ -24,8 +25,20 @@ pub fn help(path: &str, format: Format) -> Page {
         return not_found(path, format);
     };
     let mut draft = Draft::new(StatusCode::OK, "help", *title);
-    draft.main = card(title, &markdown(source));
+    let mut text = markdown(source);
+    if name == "conditions" {
+        text = text.each(Kind::ALL, condition);
+    }
+    draft.main = card(title, &text);
     draft.render(Format::Html)
+}
+
+/// What the conditions mean stands in the program, once for all who show it.
+fn condition(kind: Kind) -> Html {
+    let explained = kind.explained();
+    let html = Html::literal("<h2>").text(explained.name).raw("</h2>\n<p>");
+    let html = html.text(explained.meaning).raw("</p>\n<p>What to do: ");
+    spans(html, explained.remedy).raw("</p>\n")
 }
 
 /// Which element is open.
@@ -134,6 +147,11 @@ mod tests {
                 let path = format!("/help/{}", target.trim_end_matches(".md"));
                 assert_eq!(help(&path, Format::Html).status, StatusCode::OK, "{name}: {target}");
             }
+        }
+        let conditions = help("/help/conditions", Format::Html);
+        let text = std::str::from_utf8(&conditions.body).unwrap();
+        for kind in Kind::ALL {
+            assert!(text.contains(kind.name()), "{} is missing", kind.name());
         }
         assert_eq!(help("/help/none", Format::Html).status, StatusCode::NOT_FOUND);
     }

@@ -1,0 +1,18 @@
+//! What stationd promises, tried on the real binaries; SPECIFICATION.md names the tests.
+
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod browser;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod heartbeat;
+#[cfg(test)]
+mod jupyter;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod startup;
+#[cfg(test)]
+mod transfer;

@@ -1,0 +1,211 @@
+//! How stationd starts, and what it says when it cannot.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use http::Method;
+use station_proto::app::AppPhase;
+use station_proto::heartbeat::Phase;
+use station_tests::process::{self, Output};
+use station_tests::station::{App, Station};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// It ended by itself, not by a panic, and its message has all of `parts`.
+fn refused(output: &Output, parts: &[&str]) {
+    let text = output.all();
+    assert!(output.status.code().is_some_and(|code| code != 0 && code != 101), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_ready_and_serves_without_any_configuration() {
+    let mut station = Station::prepare(App::None, "").unwrap();
+    std::fs::remove_file(station.home().join("stationd.toml")).unwrap();
+    station.launch().await.unwrap();
+    let heartbeat = station.heartbeat().await.unwrap();
+    assert!(heartbeat.status.public_url.starts_with("http://127.0.0.1:"));
+    assert_eq!(heartbeat.status.apps[0].name, "jupyterlab");
+    let health = station.client().await.unwrap().get("/healthz").await.unwrap();
+    health.expect(200).unwrap();
+}
+
+#[tokio::test]
+async fn a_second_one_on_the_same_home_says_so_and_ends() {
+    let station = Station::start(App::None, "app = []").await.unwrap();
+    let output = station.stationd_that_ends().await.unwrap();
+    refused(&output, &["already", &station.pid().unwrap().to_string()]);
+    station.heartbeat().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_with_the_way_out() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut station = Station::prepare(App::None, "app = []").unwrap();
+    station.environment.push(("STATIOND_LISTEN".to_owned(), address.clone()));
+    let output = station.stationd_that_ends().await.unwrap();
+    refused(&output, &[&address, "in use", "listen.address"]);
+}
+
+#[tokio::test]
+async fn a_home_too_deep_for_a_socket_is_refused_at_once() {
+    let mut station = Station::prepare(App::None, "").unwrap();
+    let deep = station.folder().join("d".repeat(100));
+    std::fs::create_dir(&deep).unwrap();
+    let text = deep.display().to_string();
+    station.environment.push(("STATIOND_HOME".to_owned(), text));
+    refused(&station.stationd_that_ends().await.unwrap(), &["too long", "shorter"]);
+}
+
+#[tokio::test]
+async fn a_home_that_cannot_be_written_is_named() {
+    let mut station = Station::prepare(App::None, "").unwrap();
+    // Not even root can make a folder there.
+    station.environment.push(("STATIOND_HOME".to_owned(), "/proc/1/none".to_owned()));
+    refused(&station.stationd_that_ends().await.unwrap(), &["/proc/1/none"]);
+}
+
+#[tokio::test]
+async fn a_broken_configuration_leaves_the_heartbeat_up_and_mending_it_is_enough() {
+    let broken = "listen = 3\n[identity]\nsession_hours = 0\n[lgo]\nlevel = \"info\"\n";
+    let mut station = Station::prepare(App::None, "").unwrap();
+    station.configure(broken).unwrap();
+    station.launch().await.unwrap();
+    let status = station.heartbeat().await.unwrap().status;
+    assert_eq!(status.phase, Phase::ConfigError);
+    assert!(status.apps.is_empty(), "{:?}", status.apps);
+    let invalid = status.conditions.iter().find(|one| one.kind == "ConfigInvalid").unwrap();
+    for field in ["listen", "session_hours", "lgo"] {
+        assert!(invalid.message.contains(field), "{field}: {}", invalid.message);
+    }
+    let check = station.ctl(&["check"]).await.unwrap();
+    assert_eq!(check.status.code(), Some(1), "{}", check.all());
+    for field in ["session_hours", "lgo", "stationd.toml"] {
+        assert!(check.all().contains(field), "{field}: {}", check.all());
+    }
+    station.configure("app = []\n").unwrap();
+    let mended =
+        |heartbeat: &station_proto::heartbeat::Heartbeat| heartbeat.status.phase == Phase::Ready;
+    station.wait_for("the mended configuration", LIMIT, mended).await.unwrap();
+    assert!(station.ctl(&["check"]).await.unwrap().status.success());
+}
+
+#[tokio::test]
+async fn text_that_is_no_toml_is_a_mistake_with_a_line() {
+    let mut station = Station::prepare(App::None, "").unwrap();
+    station.configure("[listen]\naddress = \n").unwrap();
+    station.launch().await.unwrap();
+    assert_eq!(station.heartbeat().await.unwrap().status.phase, Phase::ConfigError);
+    let json = station.ctl(&["--json", "check"]).await.unwrap();
+    let mistakes: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(mistakes[0]["line"], 2, "{mistakes}");
+}
+
+#[tokio::test]
+async fn a_bad_change_leaves_the_running_configuration_in_force() {
+    let station = Station::with_app(App::StandIn).await.unwrap();
+    let good = std::fs::read_to_string(station.home().join("stationd.toml")).unwrap();
+    station.configure(&format!("nonsense = 1\n{good}")).unwrap();
+    let heartbeat = station
+        .wait_for("ConfigRejected", LIMIT, |heartbeat| {
+            heartbeat.status.conditions.iter().any(|one| one.kind == "ConfigRejected")
+        })
+        .await
+        .unwrap();
+    assert_eq!(heartbeat.status.apps[0].phase, AppPhase::Ready);
+    station.configure(&good).unwrap();
+    station
+        .wait_for("it clears", LIMIT, |heartbeat| {
+            heartbeat.status.conditions.iter().all(|one| one.kind != "ConfigRejected")
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_app_whose_program_is_missing_is_a_condition_that_lists_the_places() {
+    let toml =
+        "[[app]]\nname = \"jupyterlab\"\nkind = \"jupyterlab\"\ncommand = \"/none/jupyter-lab\"\n";
+    let station = Station::start(App::None, toml).await.unwrap();
+    station.app_in(AppPhase::Unavailable).await.unwrap();
+    let status = station.heartbeat().await.unwrap().status;
+    let missing = status.conditions.iter().find(|one| one.kind == "AppUnavailable").unwrap();
+    assert!(missing.message.contains("/none/jupyter-lab"), "{}", missing.message);
+    assert_eq!(status.phase, Phase::Degraded);
+    let screen = station.ctl(&["status"]).await.unwrap();
+    assert!(screen.stdout.contains("/none/jupyter-lab"), "{}", screen.all());
+}
+
+#[tokio::test]
+async fn sigterm_ends_stationd_alone_and_says_what_still_runs() {
+    let mut station = Station::with_app(App::StandIn).await.unwrap();
+    let before = station.app_in(AppPhase::Ready).await.unwrap();
+    assert!(station.terminate().await.unwrap().success());
+    assert!(process::is_alive(before.pid.unwrap()));
+    assert!(station.log().contains("jupyterlab"), "{}", station.log());
+    station.launch().await.unwrap();
+    let after = station.app_in(AppPhase::Ready).await.unwrap();
+    assert_eq!((before.pid, before.generation), (after.pid, after.generation));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_a_condition_and_stopping_still_works() {
+    let station = Station::prepare(App::StandIn, "").unwrap();
+    let Some(mut station) = on_small_disk(station).await else {
+        station_tests::skip("mounting a tmpfs needs root").unwrap();
+        return;
+    };
+    station.launch().await.unwrap();
+    station.app_in(AppPhase::Ready).await.unwrap();
+    let filler = station.home().join("filler");
+    fill(&filler);
+    // Something that must be remembered makes stationd notice.
+    let body = "{\"next\": \"/\"}";
+    let refused = station.admin(Method::POST, "/v1/login-links", body).await.unwrap();
+    let full = |heartbeat: &station_proto::heartbeat::Heartbeat| {
+        heartbeat.status.conditions.iter().any(|one| one.kind == "StateNotWritable")
+    };
+    if !refused.status().is_success() {
+        station.wait_for("StateNotWritable", LIMIT, full).await.unwrap();
+    }
+    let second = Duration::from_secs(1);
+    tokio::time::timeout(second, station.heartbeat()).await.unwrap().unwrap();
+    let stop = station.admin(Method::POST, "/v1/apps/jupyterlab/stop", "").await.unwrap();
+    assert!(stop.status().is_success(), "{stop:?}");
+    station.app_in(AppPhase::Stopped).await.unwrap();
+    std::fs::remove_file(filler).unwrap();
+    station.wait_for("the disk has room again", LIMIT, |heartbeat| !full(heartbeat)).await.unwrap();
+    assert!(!station.log().contains("panicked"), "{}", station.log());
+    station.kill().await.unwrap();
+    process::end_all(station.folder());
+    let mut umount = process::command(Path::new("/bin/umount"));
+    umount.arg(station.home());
+    assert!(process::run(umount, LIMIT).await.unwrap().status.success());
+}
+
+/// Puts the home on a file system of 24 MiB; `None` where this may not be done.
+async fn on_small_disk(station: Station) -> Option<Station> {
+    let kept = std::fs::read(station.home().join("stationd.toml")).unwrap();
+    let mut mount = process::command(Path::new("/bin/mount"));
+    mount.args(["-t", "tmpfs", "-o", "size=24m,mode=0755", "tmpfs"]).arg(station.home());
+    let done = process::run(mount, LIMIT).await.ok()?;
+    if !done.status.success() {
+        return None;
+    }
+    station.configure(std::str::from_utf8(&kept).unwrap()).unwrap();
+    Some(station)
+}
+
+/// Writes until nothing more fits.
+fn fill(path: &Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(path).unwrap();
+    for size in [65536, 4096, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
