@@ -1,6 +1,13 @@
 //! The supervision with real keepers and a small program in JupyterLab's place: crashes, kills,
 //! stops, adoption by a second supervision.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test plays the part of stationd, and fails loudly"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -292,7 +299,15 @@ async fn a_crash_loop_opens_the_breaker_and_shows_the_last_lines() {
     let home = Home::with_program();
     fs::write(home.place.path().join("workspace/crash"), "").unwrap();
     let life = home.live();
-    let seen = life.phase(AppPhase::Failed).await;
+    // A user who asks again and again does not wait for the back-off, and meets the breaker.
+    let seen = loop {
+        let ended = |s: &Seen| matches!(s.phase, AppPhase::Backoff | AppPhase::Failed);
+        let seen = life.until("an end", ended).await;
+        if seen.phase == AppPhase::Failed {
+            break seen;
+        }
+        drop(life.apps.start("jupyterlab").await);
+    };
     assert_eq!(seen.failures, 6);
     let end = seen.last_end.unwrap();
     assert_eq!((end.kind, end.exit_code), (CauseKind::Exit, Some(1)));
@@ -327,6 +342,17 @@ async fn a_socket_path_that_is_too_long_says_so() {
     let seen = life.phase(AppPhase::Backoff).await;
     assert!(seen.message.contains("shorter STATIOND_HOME"), "{}", seen.message);
     assert_eq!(seen.last_end.unwrap().kind, CauseKind::StartFailed);
+    life.end().await;
+}
+
+#[tokio::test]
+async fn a_missing_workspace_is_named_and_not_made() {
+    let home = Home::with_program();
+    fs::remove_dir(home.place.path().join("workspace")).unwrap();
+    let life = home.live();
+    let seen = life.phase(AppPhase::Backoff).await;
+    assert!(seen.message.contains("check the workspace"), "{}", seen.message);
+    assert!(!home.place.path().join("workspace").exists());
     life.end().await;
 }
 
@@ -368,12 +394,44 @@ async fn another_user_is_that_user_in_everything() {
     let life = home.live();
     let seen = life.phase(AppPhase::Ready).await;
     let status = fs::read_to_string(format!("/proc/{}/status", seen.pid.unwrap())).unwrap();
-    let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    let field = |name: &str| status.lines().find(|text| text.starts_with(name)).unwrap().to_owned();
     let uid = home.root.user.uid;
-    assert_eq!(line("Uid:"), format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}"));
+    assert_eq!(field("Uid:"), format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}"));
     let gid = home.root.user.gid;
-    assert_eq!(line("Groups:").trim_end(), format!("Groups:\t{gid}"));
+    assert_eq!(field("Groups:").trim_end(), format!("Groups:\t{gid}"));
     life.apps.stop("jupyterlab").await.unwrap();
     assert_eq!(home.processes(), 0);
+    life.end().await;
+}
+
+/// The real one, where `STATIOND_TEST_JUPYTERLAB` names a `jupyter-lab`.
+#[tokio::test]
+async fn the_real_jupyterlab_starts_hangs_recovers_and_stops() {
+    let Some(program) = std::env::var_os("STATIOND_TEST_JUPYTERLAB") else {
+        println!("SKIPPED: STATIOND_TEST_JUPYTERLAB does not name a jupyter-lab");
+        return;
+    };
+    let mut home = Home::new();
+    home.root.apps.first_mut().unwrap().command = vec![program.into_string().unwrap()];
+    let life = home.live();
+    let seen = life.phase(AppPhase::Ready).await;
+    assert_eq!(seen.activity.unwrap().kernels, 0);
+    let pid = seen.pid.unwrap();
+    process::signal(pid, Signal::SIGSTOP).unwrap();
+    let hung = tokio::time::timeout(Duration::from_secs(60), async {
+        life.apps
+            .seen()
+            .wait_for(|all| all.iter().any(|s| s.phase == AppPhase::Degraded))
+            .await
+            .map(drop)
+    });
+    assert!(matches!(hung.await, Ok(Ok(()))), "{:?}", life.apps.seen().borrow());
+    process::signal(pid, Signal::SIGCONT).unwrap();
+    assert_eq!(life.phase(AppPhase::Ready).await.pid, Some(pid));
+    life.apps.stop("jupyterlab").await.unwrap();
+    let end = life.phase(AppPhase::Stopped).await.last_end.unwrap();
+    assert_eq!((end.kind, home.processes()), (CauseKind::UserStop, 0));
+    println!("{}", life.apps.logs("jupyterlab", 200).unwrap().join("\n"));
+    println!("{}", end.message);
     life.end().await;
 }

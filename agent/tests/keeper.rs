@@ -1,5 +1,12 @@
 //! The keeper with real processes: every way to end, nothing left below, no output lost.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test plays the part of stationd, and fails loudly"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -35,7 +42,6 @@ impl Kept {
         Self::start(place, script, log)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a test plays the part of stationd")]
     fn start(place: tempfile::TempDir, script: &str, log: PathBuf) -> Self {
         let folder = Folder(place.path().to_owned());
         let unit = format!("test{}/app/1", place.path().file_name().unwrap().to_string_lossy());
@@ -121,7 +127,6 @@ impl Drop for Kept {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test waits for other processes")]
 fn until(what: &str, test: impl FnMut() -> bool) {
     let mut test = test;
     let end = clock::since_boot() + LIMIT;
@@ -157,7 +162,6 @@ fn a_program_that_is_not_there_is_an_answer() {
     let place = tempfile::tempdir().unwrap();
     let missing = place.path().join("launch.json");
     fs::write(&missing, "{}").unwrap_or_default();
-    #[expect(clippy::disallowed_methods, reason = "a test plays the part of stationd")]
     let output = Command::new(env!("CARGO_BIN_EXE_stationd"))
         .args(["keep", "--dir"])
         .arg(place.path())
@@ -318,7 +322,6 @@ impl Drop for SmallDisk {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test prepares its machine")]
 fn run(program: &str, arguments: &[&str], path: &Path) -> bool {
     Command::new(program)
         .args(arguments)
