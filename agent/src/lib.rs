@@ -11,6 +11,15 @@ pub mod privileged;
 pub mod store;
 // floor 2
 pub mod apps;
+pub mod front;
 pub mod host;
+pub mod identity;
+pub mod proxy;
 // floor 3
+pub mod admin;
+pub mod config;
 pub mod heartbeat;
+pub mod lifecycle;
+pub mod web;
+// floor 4
+pub mod wiring;

@@ -15,12 +15,28 @@ pub const EVENTS_KEPT: u64 = 100_000;
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A TLS handshake must be complete after this long.
 pub const TLS_TIMEOUT: Duration = Duration::from_secs(5);
+/// An open connection may wait this long for its next request.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// A request body may take for ever, but its next byte must come within this time. The same holds
+/// for a client that does not take what it is sent.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(300);
 /// Header fields in one request.
 pub const HEADERS: usize = 64;
 /// Bytes of buffer one HTTP connection may hold.
 pub const CONNECTION_BUFFER: usize = 64 * 1024;
+/// Pause of a listener after an accept that failed (no descriptors left, say).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Open connections on the public listener.
 pub const CONNECTIONS: usize = 8192;
+/// How long a connection to an app's socket may take.
+pub const APP_CONNECT: Duration = Duration::from_secs(5);
+/// Idle connections kept to one app, and for how long.
+pub const APP_IDLE_CONNECTIONS: usize = 32;
+pub const APP_IDLE: Duration = Duration::from_secs(30);
+/// Buffers of 64 KiB that all tunnels may hold at once; more get small ones.
+pub const TUNNEL_BUFFERS: usize = 256;
+/// How often a tunnel asks whether its session still holds.
+pub const TUNNEL_CHECK: Duration = Duration::from_secs(60);
 /// Largest body that the API takes.
 pub const API_BODY: usize = 64 * 1024;
 /// Largest answer that stationd reads from an app's own API.

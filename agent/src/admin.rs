@@ -1,0 +1,144 @@
+//! The `/v1` API, and `stationctl`, its command-line client.
+//!
+//! One router serves every way in; what differs is who may do what (`rules`):
+//!
+//! ```text
+//!   admin.sock (peer credentials) ─► socket ─┐
+//!                                            ├─► rules ─► router ─► one file per resource
+//!   public listener (session)     ─► front ──┘
+//! ```
+//!
+//! The API knows the rest of the daemon only through [`Sources`]: published facts, and traits
+//! that wiring implements.
+
+pub mod answers;
+pub mod apps;
+pub mod client;
+pub mod events;
+pub mod links;
+pub mod rules;
+pub mod socket;
+pub mod status;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use station_proto::api::{DownReport, LoginLink};
+use station_proto::app::AppLogs;
+use station_proto::heartbeat::Status;
+use station_proto::node::Samples;
+use station_proto::problem::Problem;
+use tokio::sync::watch;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::base::limits;
+use crate::base::moment::Moment;
+use crate::base::tasks::Tasks;
+use crate::store::Store;
+
+/// An answer that takes its time.
+pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Box<Problem>>> + Send>>;
+
+/// What can be done with an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppAction {
+    Start,
+    Stop,
+    Restart,
+}
+
+/// The rest of the daemon, as far as the API gives orders to it.
+pub trait Control: Send + Sync {
+    fn app(&self, name: &str, action: AppAction) -> Answer<()>;
+    fn logs(&self, name: &str, lines: usize) -> Answer<AppLogs>;
+    fn login_link(&self, next: &str) -> Answer<LoginLink>;
+    /// Stops every app, then the daemon.
+    fn down(&self) -> Answer<DownReport>;
+    /// The Prometheus text of this moment.
+    fn metrics(&self) -> String;
+}
+
+/// Everything that the API answers from.
+#[derive(Clone)]
+pub struct Sources {
+    pub instance_id: String,
+    pub boot_id: String,
+    pub started: Moment,
+    pub status: watch::Receiver<Arc<Status>>,
+    pub samples: watch::Receiver<Option<Arc<Samples>>>,
+    pub store: Store,
+    pub tasks: Tasks,
+    pub control: Arc<dyn Control>,
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").field("instance_id", &self.instance_id).finish_non_exhaustive()
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "stationd",
+    description = "The API of a managed workstation. Errors are RFC 9457 problem documents."
+))]
+struct Document;
+
+/// The router, and the description that is generated from the same list.
+fn described() -> OpenApiRouter<Sources> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(status::heartbeat))
+        .routes(routes!(status::lease))
+        .routes(routes!(status::status))
+        .routes(routes!(status::samples))
+        .routes(routes!(status::mounts))
+        .routes(routes!(status::metrics))
+        .routes(routes!(apps::list))
+        .routes(routes!(apps::show))
+        .routes(routes!(apps::logs))
+        .routes(routes!(apps::start))
+        .routes(routes!(apps::stop))
+        .routes(routes!(apps::restart))
+        .routes(routes!(events::events))
+        .routes(routes!(links::create))
+        .routes(routes!(links::down))
+}
+
+/// The router with its sources. Whoever serves it asks [`rules`] first.
+pub fn router(sources: Sources) -> axum::Router {
+    let (router, _document) = described().split_for_parts();
+    router
+        .fallback(answers::no_such_route)
+        .method_not_allowed_fallback(answers::wrong_method)
+        .layer(axum::extract::DefaultBodyLimit::max(limits::API_BODY))
+        .with_state(sources)
+}
+
+/// The OpenAPI document of this release.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    described().into_openapi()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_has_a_rule_and_every_rule_a_route() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let mut described: Vec<String> = Vec::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                described.push(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+        let mut ruled: Vec<String> =
+            rules::RULES.iter().map(|rule| format!("{} {}", rule.method, rule.path)).collect();
+        described.sort();
+        ruled.sort();
+        assert_eq!(described, ruled);
+    }
+}

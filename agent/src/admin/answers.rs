@@ -1,0 +1,108 @@
+//! Error answers: RFC 9457 problem documents.
+
+use std::fmt::Display;
+
+use axum::Json;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{StatusCode, header};
+use serde::de::DeserializeOwned;
+use station_proto::problem::Problem;
+
+/// Makes a problem document. `kind` is its stable last word.
+pub fn problem(
+    status: StatusCode,
+    kind: &str,
+    title: &str,
+    detail: impl Into<String>,
+) -> Box<Problem> {
+    Box::new(Problem {
+        kind: format!("about:stationd/{kind}"),
+        title: title.to_owned(),
+        status: status.as_u16(),
+        detail: detail.into(),
+    })
+}
+
+/// A problem as an HTTP answer.
+#[derive(Debug)]
+pub struct Failure(pub Box<Problem>);
+
+impl From<Box<Problem>> for Failure {
+    fn from(problem: Box<Problem>) -> Self {
+        Self(problem)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+    }
+}
+
+/// The query string, whose refusal is a problem document too.
+#[derive(Debug)]
+pub struct Asked<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for Asked<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let read = Query::from_request_parts(parts, state).await;
+        read.map(|Query(asked)| Self(asked)).map_err(unreadable)
+    }
+}
+
+/// A JSON body, whose refusal is a problem document too.
+#[derive(Debug)]
+pub struct Sent<T>(pub T);
+
+impl<T, S> FromRequest<S> for Sent<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let read = Json::from_request(request, state).await;
+        read.map(|Json(sent)| Self(sent)).map_err(unreadable)
+    }
+}
+
+fn unreadable(rejection: impl Display + IntoResponse) -> Failure {
+    let detail = rejection.to_string();
+    let status = rejection.into_response().status();
+    Failure(problem(status, "bad-request", "the request cannot be read", detail))
+}
+
+/// 404 for a path outside the API.
+pub(super) async fn no_such_route() -> Failure {
+    let detail = "the API's routes are listed in its OpenAPI document";
+    Failure(problem(StatusCode::NOT_FOUND, "no-such-route", "there is no such route", detail))
+}
+
+/// 405 for a known path.
+pub(super) async fn wrong_method() -> Failure {
+    let title = "the route has no such method";
+    Failure(problem(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", title, ""))
+}
+
+/// 404 for an app that is not configured.
+pub fn no_such_app(name: &str) -> Box<Problem> {
+    let detail = format!("no app is called {name:?}; `stationctl app list` names them");
+    problem(StatusCode::NOT_FOUND, "no-such-app", "there is no such app", detail)
+}
+
+/// 403 with who asked.
+pub fn forbidden(detail: impl Into<String>) -> Box<Problem> {
+    problem(StatusCode::FORBIDDEN, "forbidden", "you may not do that", detail)
+}

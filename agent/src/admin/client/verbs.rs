@@ -1,0 +1,256 @@
+//! What each verb asks and prints.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use http::Method;
+use http_body_util::BodyExt;
+use serde::Serialize;
+use serde_json::json;
+use station_proto::api::{DownReport, LoginLink};
+use station_proto::app::{App, AppLogs};
+use station_proto::event::Event;
+use station_proto::heartbeat::Heartbeat;
+use station_proto::time::Time;
+
+use super::args::{AppVerb, Verb};
+use super::words::printable;
+use super::{ClientError, Connection, connection, screen};
+use crate::base::conditions::Kind;
+use crate::os::clock;
+
+/// How the answers are printed, and what is known of the terminal.
+#[derive(Debug)]
+pub struct Printer {
+    pub json: bool,
+    /// `SSH_CONNECTION` of the environment: "client port server port".
+    pub ssh_connection: Option<String>,
+    /// The user's name, for the line that opens an SSH tunnel.
+    pub user: String,
+}
+
+/// Runs a verb that talks to stationd (all but `check`).
+pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<(), ClientError> {
+    if let Verb::Explain { name } = verb {
+        return explain(name.as_deref(), printer);
+    }
+    let station = Connection::open(sockets).await?;
+    match verb {
+        Verb::Status => status(&station, printer).await,
+        Verb::Heartbeat => {
+            let heartbeat: Heartbeat = get(&station, "/v1/heartbeat").await?;
+            print_json(&heartbeat)
+        }
+        Verb::Login { app, print } => login(&station, app.as_deref(), *print, printer).await,
+        Verb::App(verb) => app(&station, verb, printer).await,
+        Verb::Events { follow, after } => events(&station, *follow, *after, printer).await,
+        Verb::Down => down(&station, printer).await,
+        Verb::Explain { .. } | Verb::Check { .. } => Ok(()),
+    }
+}
+
+async fn get<T: serde::de::DeserializeOwned>(
+    station: &Connection,
+    path: &str,
+) -> Result<T, ClientError> {
+    station.json(Method::GET, path, None).await
+}
+
+async fn status(station: &Connection, printer: &Printer) -> Result<(), ClientError> {
+    let heartbeat: Heartbeat = get(station, "/v1/heartbeat").await?;
+    if printer.json {
+        return print_json(&heartbeat.status);
+    }
+    text(&screen::status(&heartbeat))
+}
+
+async fn login(
+    station: &Connection,
+    app: Option<&str>,
+    only_link: bool,
+    printer: &Printer,
+) -> Result<(), ClientError> {
+    let next = match app {
+        None => "/".to_owned(),
+        Some(name) => get::<App>(station, &format!("/v1/apps/{name}")).await?.path,
+    };
+    let body = json!({ "next": next });
+    let link: LoginLink = station.json(Method::POST, "/v1/login-links", Some(&body)).await?;
+    if printer.json {
+        return print_json(&link);
+    }
+    text(&format!("{}\n", link.url))?;
+    if let Some(tunnel) = printer.tunnel(&link) {
+        printer.note(&tunnel);
+    }
+    if !only_link {
+        printer.note("The link works once, for ten minutes. Open it in a browser.");
+    }
+    Ok(())
+}
+
+async fn app(station: &Connection, verb: &AppVerb, printer: &Printer) -> Result<(), ClientError> {
+    let post = |name: &str, action: &str| {
+        let path = format!("/v1/apps/{name}/{action}");
+        async move { station.bytes(Method::POST, &path, None).await }
+    };
+    let (name, done) = match verb {
+        AppVerb::List => {
+            let apps: Vec<App> = get(station, "/v1/apps").await?;
+            if printer.json {
+                return print_json(&apps);
+            }
+            return text(&screen::apps(&apps, Time(clock::now().wall)));
+        }
+        AppVerb::Logs { name, lines } => {
+            let logs: AppLogs =
+                get(station, &format!("/v1/apps/{name}/logs?lines={lines}")).await?;
+            if printer.json {
+                return print_json(&logs);
+            }
+            let lines: String = logs.lines.iter().map(|line| printable(line) + "\n").collect();
+            return text(&lines);
+        }
+        AppVerb::Start { name } => (name, post(name, "start").await),
+        AppVerb::Stop { name } => (name, post(name, "stop").await),
+        AppVerb::Restart { name } => (name, post(name, "restart").await),
+    };
+    done?;
+    let app: App = get(station, &format!("/v1/apps/{name}")).await?;
+    if printer.json {
+        return print_json(&app);
+    }
+    text(&screen::apps(&[app], Time(clock::now().wall)))
+}
+
+async fn events(
+    station: &Connection,
+    follow: bool,
+    after: u64,
+    printer: &Printer,
+) -> Result<(), ClientError> {
+    let path = format!("/v1/events?after={after}&follow={follow}");
+    let response = station.stream(&path).await?;
+    if !response.status().is_success() {
+        // Ask again for the problem document: it is short.
+        station.bytes(Method::GET, &path, None).await?;
+    }
+    let mut body = response.into_body();
+    let mut pending = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| connection::broken(&error))?;
+        pending.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = pending.drain(..=end).collect();
+            let line_text = String::from_utf8_lossy(&line);
+            match serde_json::from_slice::<Event>(&line) {
+                Ok(event) if !printer.json => {
+                    text(&(screen::event(&event) + "\n"))?;
+                }
+                _ => text(&line_text)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn down(station: &Connection, printer: &Printer) -> Result<(), ClientError> {
+    let report: DownReport = station.json(Method::POST, "/v1/down", None).await?;
+    if printer.json {
+        return print_json(&report);
+    }
+    let stopped =
+        if report.stopped.is_empty() { "nothing".into() } else { report.stopped.join(", ") };
+    text(&format!("stopped {stopped}, and stationd\n"))?;
+    if report.left.is_empty() {
+        return Ok(());
+    }
+    Err(ClientError::Unknown(format!("still running: {}", report.left.join("; "))))
+}
+
+fn explain(name: Option<&str>, printer: &Printer) -> Result<(), ClientError> {
+    let kind = match name {
+        None => None,
+        Some(name) => Some(Kind::parse(name).ok_or_else(|| {
+            let names: Vec<_> = Kind::ALL.into_iter().map(Kind::name).collect();
+            ClientError::Unknown(format!(
+                "no condition is called {name:?}; there are {}",
+                names.join(", ")
+            ))
+        })?),
+    };
+    if !printer.json {
+        return text(&screen::explain(kind));
+    }
+    let kinds = kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
+    let one = |kind: &Kind| {
+        let text = kind.explained();
+        json!({ "name": text.name, "degrades": text.degrades, "meaning": text.meaning, "remedy": text.remedy })
+    };
+    print_json(&kinds.iter().map(one).collect::<Vec<_>>())
+}
+
+/// Standard output. A reader that closed its end (`| head`) is not an error.
+fn text(text: &str) -> Result<(), ClientError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(ClientError::Unknown(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn print_json<T: Serialize>(value: &T) -> Result<(), ClientError> {
+    let json = serde_json::to_string_pretty(value)
+        .map_err(|error| ClientError::Answer(error.to_string()))?;
+    text(&(json + "\n"))
+}
+
+impl Printer {
+    /// The answer as JSON or as text, as the user wants it.
+    pub fn answer(&self, value: &serde_json::Value, plain: &str) -> Result<(), ClientError> {
+        if self.json { print_json(value) } else { text(plain) }
+    }
+
+    /// A remark for a person at a terminal; it never mixes with the output.
+    fn note(&self, text: &str) {
+        let mut error = std::io::stderr().lock();
+        if error.is_terminal() || self.ssh_connection.is_some() {
+            writeln!(error, "{text}").unwrap_or_default();
+        }
+    }
+
+    /// The line that brings the port to the user's own machine, in an SSH session.
+    fn tunnel(&self, link: &LoginLink) -> Option<String> {
+        if !link.loopback {
+            return None;
+        }
+        let host = self.ssh_connection.as_deref()?.split(' ').nth(2)?;
+        let (port, user) = (link.port, &self.user);
+        Some(format!(
+            "You are here over SSH. On your own machine run this first, then open the link there:\n\
+             \n    ssh -N -L {port}:127.0.0.1:{port} {user}@{host}\n"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tunnel_line_names_port_user_and_host() {
+        let link = |loopback| LoginLink {
+            url: String::new(),
+            expires_at: Time(jiff::Timestamp::UNIX_EPOCH),
+            port: 8710,
+            loopback,
+        };
+        let ssh_connection = Some("10.0.0.9 51000 10.0.0.4 22".to_owned());
+        let printer = Printer { json: false, ssh_connection, user: "ada".to_owned() };
+        let text = printer.tunnel(&link(true)).unwrap();
+        assert!(text.contains("ssh -N -L 8710:127.0.0.1:8710 ada@10.0.0.4"), "{text}");
+        assert_eq!(printer.tunnel(&link(false)), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! The configuration as types: what every part of the daemon is told. Pure data, no defaults of
+//! its own beside those listed in `schema`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::ids::AppName;
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub instance: Instance,
+    pub listen: Listen,
+    pub identity: Identity,
+    pub apps: Vec<App>,
+    pub mounts: Vec<Mount>,
+    pub log: Log,
+}
+
+/// `[instance]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Shown in the status; `None` is the host name.
+    pub name: Option<String>,
+    /// Who the apps run as; `None` is whoever runs stationd.
+    pub local_user: Option<String>,
+    /// The user's folder below the workspace, with `{user}` for the local user's name.
+    pub user_folder: String,
+}
+
+impl Instance {
+    /// The folder of `user`, relative to the workspace; empty for the workspace itself.
+    pub fn folder_of(&self, user: &str) -> PathBuf {
+        PathBuf::from(self.user_folder.replace("{user}", user))
+    }
+}
+
+/// `[listen]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// Names that a request's `Host` may carry, beside that of `public_url` and loopback names.
+    /// Lower case, without ports.
+    pub hosts: Vec<String>,
+    /// `scheme://host[:port]`, lower case, without a slash at the end.
+    pub public_url: Option<String>,
+    pub tls: Tls,
+    /// Origins that may send requests, beside our own. In the form of `public_url`.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Listen {
+    /// Whether only this machine itself can connect.
+    pub fn loopback(&self) -> bool {
+        self.address.ip().to_canonical().is_loopback()
+    }
+
+    /// The host name of `public_url`, without a port.
+    pub fn public_host(&self) -> Option<&str> {
+        let (_, authority) = self.public_url.as_deref()?.split_once("://")?;
+        let host = match authority.strip_prefix('[') {
+            Some(v6) => v6.split(']').next(),
+            None => authority.split(':').next(),
+        };
+        host.filter(|host| !host.is_empty())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    Off,
+    /// A certificate that stationd makes; its fingerprint is printed.
+    SelfSigned,
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+    },
+}
+
+/// `[identity]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// A session that was not used for this long ends.
+    pub session: Duration,
+}
+
+/// `[[app]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    pub name: AppName,
+    pub kind: AppKind,
+    /// The program; `None` lets stationd look for it.
+    pub command: Option<PathBuf>,
+    pub start: Start,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppKind {
+    JupyterLab,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With stationd.
+    Boot,
+    /// When somebody opens it.
+    OnDemand,
+}
+
+/// `[[mount]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    pub name: String,
+    pub driver: Driver,
+    /// Where it is found.
+    pub path: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// A local folder.
+    Directory,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    pub level: Level,
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl Level {
+    /// As tracing's filter directives spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Json,
+}

@@ -1,0 +1,277 @@
+//! Reads and checks every part but `[listen]`. Pure: what it must know of the machine comes
+//! through [`Facts`].
+
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use super::model::{App, AppKind, Driver, Format, Identity, Instance, Level, Log, Mount, Start};
+use super::reader::{Found, Reader};
+use super::schema::default_text;
+use crate::base::ids::AppName;
+
+/// Apps in one configuration.
+const APPS_MAX: usize = 32;
+/// The only mount of this release.
+const WORKSPACE: &str = "workspace";
+/// How long a session may live without use, in hours; a week is its absolute life.
+const SESSION_HOURS_MAX: i64 = 168;
+
+/// What the checks ask of the machine.
+pub trait Facts {
+    fn user_exists(&self, name: &str) -> bool;
+    /// The user that stationd runs as; `None` for root, who may become anyone.
+    fn bound_to_user(&self) -> Option<String>;
+    /// Whether it is certain that there is no such file.
+    fn missing(&self, path: &Path) -> bool;
+}
+
+pub(super) fn instance(root: &Reader<'_>, facts: &dyn Facts) -> Instance {
+    let part = root.part("instance");
+    let folder = part.text("user_folder").and_then(|found| user_folder(&found));
+    Instance {
+        name: part.text("name").and_then(|found| instance_name(&found)),
+        local_user: part.text("local_user").and_then(|found| local_user(&found, facts)),
+        user_folder: folder.unwrap_or_else(|| default_text("instance.user_folder").to_owned()),
+    }
+}
+
+fn instance_name(found: &Found<'_, String>) -> Option<String> {
+    let name = &found.value;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let head = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    if head && name.len() <= 63 && name.chars().all(plain) {
+        return Some(name.clone());
+    }
+    found.wrong(
+        format!("{name:?} is not a name"),
+        "use letters, digits, '.', '_' and '-', beginning with a letter or digit, 63 at most",
+    );
+    None
+}
+
+fn local_user(found: &Found<'_, String>, facts: &dyn Facts) -> Option<String> {
+    let name = &found.value;
+    if name.is_empty() || name.contains(['/', ':', '\0']) || !facts.user_exists(name) {
+        found.wrong(
+            format!("there is no user {name:?} on this machine"),
+            "create the user, or name another; without the key it is whoever runs stationd",
+        );
+        return None;
+    }
+    if let Some(own) = facts.bound_to_user().filter(|own| own != name) {
+        found.wrong(
+            format!("stationd runs as {own} and cannot start apps as {name}"),
+            "start stationd as root, or remove the key",
+        );
+        return None;
+    }
+    Some(name.clone())
+}
+
+fn user_folder(found: &Found<'_, String>) -> Option<String> {
+    let text = &found.value;
+    let filled = text.replace("{user}", "user");
+    let problem = if filled.contains(['{', '}']) {
+        "holds a placeholder other than {user}"
+    } else if filled.contains(|c: char| c.is_control()) {
+        "holds a control character"
+    } else if Path::new(&filled).is_absolute() {
+        "is absolute"
+    } else if Path::new(&filled).components().any(|c| c == Component::ParentDir) {
+        "leaves the workspace with .."
+    } else {
+        return Some(text.trim_end_matches('/').to_owned());
+    };
+    found.wrong(
+        format!("{text:?} {problem}"),
+        "name a folder below the workspace, such as \"Users/{user}\"; \"\" is the workspace itself",
+    );
+    None
+}
+
+pub(super) fn identity(root: &Reader<'_>) -> Identity {
+    let part = root.part("identity");
+    let hours = part.integer("session_hours", 1, SESSION_HOURS_MAX);
+    let hours = hours.and_then(|found| u64::try_from(found.value).ok());
+    let default = default_text("identity.session_hours").parse().unwrap_or(12);
+    Identity { session: Duration::from_secs(hours.unwrap_or(default) * 3600) }
+}
+
+pub(super) fn log(root: &Reader<'_>) -> Log {
+    let part = root.part("log");
+    let levels = [
+        ("off", Level::Off),
+        ("error", Level::Error),
+        ("warn", Level::Warn),
+        ("info", Level::Info),
+        ("debug", Level::Debug),
+        ("trace", Level::Trace),
+    ];
+    let formats = [("text", Format::Text), ("json", Format::Json)];
+    let level = part.word("level", &levels);
+    let format = part.word("format", &formats);
+    Log {
+        level: level.map_or(Level::Info, |found| found.value),
+        format: format.map_or(Format::Text, |found| found.value),
+    }
+}
+
+/// Without any `[[app]]` there is JupyterLab; `app = []` is none at all.
+pub(super) fn apps(root: &Reader<'_>) -> Vec<App> {
+    let Some(tables) = root.tables("app") else {
+        let name = AppName::parse(default_text("app.name"));
+        return name.map(default_app).into_iter().collect();
+    };
+    let mut names: Vec<Found<'_, AppName>> = Vec::new();
+    let mut apps = Vec::new();
+    for table in &tables {
+        let kind = app_kind(table);
+        let command = table.text("command").and_then(|found| absolute_path(&found));
+        let starts = [("boot", Start::Boot), ("on-demand", Start::OnDemand)];
+        let start = table.word("start", &starts);
+        let name = table.text_required("name", "add name = \"…\"; it appears in the URL");
+        let Some(name) = name.and_then(|found| app_name(&found)) else {
+            continue;
+        };
+        refuse_duplicate(&name, &names);
+        if let Some(kind) = kind {
+            apps.push(App {
+                name: name.value.clone(),
+                kind,
+                command,
+                start: start.map_or(Start::Boot, |found| found.value),
+            });
+        }
+        names.push(name);
+    }
+    if let Some(over) = names.get(APPS_MAX) {
+        over.wrong(
+            format!("is one of more than {APPS_MAX} apps"),
+            format!("keep {APPS_MAX} at most"),
+        );
+    }
+    apps
+}
+
+fn default_app(name: AppName) -> App {
+    App { name, kind: AppKind::JupyterLab, command: None, start: Start::Boot }
+}
+
+fn app_name<'a>(found: &Found<'a, String>) -> Option<Found<'a, AppName>> {
+    if let Ok(name) = AppName::parse(&found.value) {
+        return Some(found.with(name));
+    }
+    found.wrong(
+        format!("{:?} is not a name", found.value),
+        "use a lower-case letter, then lower-case letters, digits or '-', 32 at most",
+    );
+    None
+}
+
+fn app_kind(table: &Reader<'_>) -> Option<AppKind> {
+    let found = table.text_required("kind", "add kind = \"jupyterlab\"")?;
+    match found.value.as_str() {
+        "jupyterlab" => return Some(AppKind::JupyterLab),
+        "jupyter" | "rstudio" | "custom" => found.wrong(
+            format!("kind {:?} is not supported by this release", found.value),
+            "use \"jupyterlab\": the one kind of this release; or remove the [[app]]",
+        ),
+        _ => found.wrong(
+            format!("{:?} is not a kind of app", found.value),
+            "use \"jupyterlab\": the one kind of this release",
+        ),
+    }
+    None
+}
+
+fn refuse_duplicate<T: PartialEq + std::fmt::Display>(
+    found: &Found<'_, T>,
+    earlier: &[Found<'_, T>],
+) {
+    if let Some(first) = earlier.iter().find(|first| first.value == found.value) {
+        let line = first.at.line.map(|line| format!(" line {line}"));
+        found.wrong(
+            format!(
+                "{} is named twice, first in {}{}",
+                found.value,
+                first.at.file,
+                line.unwrap_or_default()
+            ),
+            "give it another name, or remove one of the two",
+        );
+    }
+}
+
+/// Without any `[[mount]]` the workspace is a local folder.
+pub(super) fn mounts(root: &Reader<'_>, workspace_dir: &Path) -> Vec<Mount> {
+    let default = Mount {
+        name: WORKSPACE.to_owned(),
+        driver: Driver::Directory,
+        path: workspace_dir.to_owned(),
+    };
+    let tables = root.tables("mount").unwrap_or_default();
+    let mut names: Vec<Found<'_, String>> = Vec::new();
+    let mut mounts = Vec::new();
+    for table in &tables {
+        let driver = mount_driver(table);
+        let path = table.text("path").and_then(|found| absolute_path(&found));
+        let Some(name) = table.text_required("name", "add name = \"workspace\"") else {
+            continue;
+        };
+        if name.value != WORKSPACE {
+            name.wrong(
+                format!("a mount named {:?} is not supported by this release", name.value),
+                "name it \"workspace\", or remove the [[mount]]",
+            );
+            continue;
+        }
+        refuse_duplicate(&name, &names);
+        names.push(name);
+        if let Some(driver) = driver {
+            mounts.push(Mount {
+                driver,
+                path: path.unwrap_or_else(|| workspace_dir.to_owned()),
+                ..default.clone()
+            });
+        }
+    }
+    if mounts.is_empty() {
+        mounts.push(default);
+    }
+    mounts
+}
+
+fn mount_driver(table: &Reader<'_>) -> Option<Driver> {
+    let found = table.text_required("driver", "add driver = \"directory\"")?;
+    match found.value.as_str() {
+        "directory" => return Some(Driver::Directory),
+        "blobfuse2" | "rclone" | "cifs" | "nfs" => found.wrong(
+            format!("driver {:?} is not supported by this release", found.value),
+            "use \"directory\": the one driver of this release; or remove the [[mount]]",
+        ),
+        _ => found.wrong(
+            format!("{:?} is not a driver", found.value),
+            "use \"directory\": the one driver of this release",
+        ),
+    }
+    None
+}
+
+/// A path that means the same wherever stationd was started.
+pub(super) fn absolute_path(found: &Found<'_, String>) -> Option<PathBuf> {
+    let path = Path::new(&found.value);
+    let problem = if found.value.contains('\0') {
+        "holds a NUL character"
+    } else if !path.is_absolute() {
+        "is not an absolute path"
+    } else if path.components().any(|part| part == Component::ParentDir) {
+        "holds .."
+    } else {
+        return Some(path.to_owned());
+    };
+    found.wrong(
+        format!("{:?} {problem}", found.value),
+        "write the path in full from /, without ~ and without ..",
+    );
+    None
+}

@@ -1,0 +1,112 @@
+//! What a new configuration changes: what may change live, and what needs a restart. Pure.
+
+use super::model::Config;
+
+/// A part that takes its new values while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Live {
+    InstanceName,
+    PublicUrl,
+    Hosts,
+    AllowedOrigins,
+    SessionHours,
+    Apps,
+    LogLevel,
+}
+
+/// The difference between two configurations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    pub live: Vec<Live>,
+    /// Keys whose new value waits for a restart of stationd.
+    pub needs_restart: Vec<String>,
+}
+
+impl Change {
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty() && self.needs_restart.is_empty()
+    }
+}
+
+/// What is to be done so that `new` holds after `old`.
+///
+/// The folder of the user and the log format are read once, at the start: a running server
+/// keeps its folder, and half a log in each format serves no reader.
+pub fn diff(old: &Config, new: &Config) -> Change {
+    let live = [
+        (Live::InstanceName, old.instance.name != new.instance.name),
+        (Live::PublicUrl, old.listen.public_url != new.listen.public_url),
+        (Live::Hosts, old.listen.hosts != new.listen.hosts),
+        (Live::AllowedOrigins, old.listen.allowed_origins != new.listen.allowed_origins),
+        (Live::SessionHours, old.identity != new.identity),
+        (Live::Apps, old.apps != new.apps),
+        (Live::LogLevel, old.log.level != new.log.level),
+    ];
+    let restart = [
+        ("instance.local_user", old.instance.local_user != new.instance.local_user),
+        ("instance.user_folder", old.instance.user_folder != new.instance.user_folder),
+        ("listen.address", old.listen.address != new.listen.address),
+        ("listen.tls", old.listen.tls != new.listen.tls),
+        ("mount", old.mounts != new.mounts),
+        ("log.format", old.log.format != new.log.format),
+    ];
+    Change {
+        live: changed(live),
+        needs_restart: changed(restart).into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// What runs after a reload: `new`, with the values of `old` where a restart is needed.
+pub fn effective(old: &Config, new: &Config) -> Config {
+    let mut config = new.clone();
+    config.instance.local_user.clone_from(&old.instance.local_user);
+    config.instance.user_folder.clone_from(&old.instance.user_folder);
+    config.listen.address = old.listen.address;
+    config.listen.tls = old.listen.tls.clone();
+    config.mounts.clone_from(&old.mounts);
+    config.log.format = old.log.format;
+    config
+}
+
+fn changed<T, const N: usize>(parts: [(T, bool); N]) -> Vec<T> {
+    let changed = parts.into_iter().filter(|(_, changed)| *changed);
+    changed.map(|(part, _)| part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::config;
+
+    fn check(text: &str, live: &[Live], needs_restart: &[&str]) {
+        let (old, new) = (config(""), config(text));
+        let change = diff(&old, &new);
+        assert_eq!(change.live, live, "{text}");
+        assert_eq!(change.needs_restart, needs_restart, "{text}");
+        assert_eq!(change.is_empty(), text.is_empty());
+        // What is in force differs from the old one in the live parts alone.
+        let effective = effective(&old, &new);
+        let left = diff(&effective, &new);
+        assert_eq!(left.live, [], "{text}");
+        assert_eq!(left.needs_restart, needs_restart, "{text}");
+        assert_eq!(diff(&old, &effective).needs_restart, [""; 0], "{text}");
+    }
+
+    #[test]
+    fn what_a_change_means() {
+        check("", &[], &[]);
+        check("[instance]\nname = 'x'", &[Live::InstanceName], &[]);
+        check("[instance]\nlocal_user = 'ann'", &[], &["instance.local_user"]);
+        check("[instance]\nuser_folder = 'x'", &[], &["instance.user_folder"]);
+        check("[listen]\naddress = '127.0.0.1:1'", &[], &["listen.address"]);
+        check("[listen]\ntls = 'self-signed'", &[], &["listen.tls"]);
+        check("[listen]\nhosts = ['x']", &[Live::Hosts], &[]);
+        check("[listen]\nallowed_origins = ['http://x']", &[Live::AllowedOrigins], &[]);
+        check("[listen]\npublic_url = 'http://x'", &[Live::PublicUrl], &[]);
+        check("[identity]\nsession_hours = 1", &[Live::SessionHours], &[]);
+        check("app = []", &[Live::Apps], &[]);
+        check("[[mount]]\nname = 'workspace'\ndriver = 'directory'\npath = '/x'", &[], &["mount"]);
+        check("[log]\nlevel = 'debug'", &[Live::LogLevel], &[]);
+        check("[log]\nformat = 'json'", &[], &["log.format"]);
+    }
+}
