@@ -101,7 +101,7 @@ async fn relay(inner: Arc<Inner>, client: OnUpgrade, upstream: OnUpgrade, owner:
         app: TokioIo::new(app),
         up: Half::default(),
         down: Half::default(),
-        tick: Box::pin(sleep(limits::TUNNEL_CHECK)),
+        tick: Box::pin(sleep(inner.config.session_check)),
         cancelled: Some(Box::pin(cancel.cancelled_owned())),
         leaving: None,
         moved: false,
@@ -160,7 +160,7 @@ impl Future for Tunnel {
             this.moved = false;
             this.tick
                 .as_mut()
-                .reset(Instant::now() + limits::TUNNEL_CHECK);
+                .reset(Instant::now() + this.inner.config.session_check);
             if !this.inner.outside.sessions.still_valid(&this.owner.caller) {
                 this.leave(frames::POLICY);
             }
