@@ -326,7 +326,11 @@ impl Inner {
         let (upload, uploaded) = Upload::new(body, &self.metrics.bytes_to_app);
         let request = Request::from_parts(head, upload);
         match client {
-            None => forward::forward(pool, request, uploaded, &self.tasks, &self.metrics).await,
+            None => {
+                let request = (request, uploaded);
+                let cookie = &caller.cookie_name;
+                forward::forward(pool, request, cookie, &self.tasks, &self.metrics).await
+            }
             Some(client) => {
                 let app = name.to_owned();
                 let owner = Owner { app, caller };

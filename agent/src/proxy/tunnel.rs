@@ -76,14 +76,15 @@ pub(super) async fn open(
         inner.tasks.work(async move { drop(connection.await) });
     }
     if !switched {
-        return Ok(forward::down(answer, None, pool, &inner.metrics));
+        let about = (&*owner.caller.cookie_name, &inner.metrics);
+        return Ok(forward::down(answer, None, pool, about));
     }
+    let (mut head, _no_body) = answer.into_parts();
+    head.version = Version::HTTP_11;
+    headers::to_client(&mut head.headers, &owner.caller.cookie_name, true);
     inner
         .tasks
         .work(relay(Arc::clone(inner), client, upstream, owner));
-    let (mut head, _no_body) = answer.into_parts();
-    head.version = Version::HTTP_11;
-    headers::to_client(&mut head.headers, true);
     let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
     Ok(Response::from_parts(head, empty))
 }
