@@ -56,7 +56,11 @@ impl Upload {
             done.store(true, Ordering::Relaxed);
             return (Self::Empty, done);
         }
-        let from_client = FromClient { body, done: Arc::clone(&done), bytes: bytes.clone() };
+        let from_client = FromClient {
+            body,
+            done: Arc::clone(&done),
+            bytes: bytes.clone(),
+        };
         (Self::Client(from_client), done)
     }
 }
@@ -108,13 +112,15 @@ const SUSPECT: Duration = Duration::from_millis(200);
 /// Sends a request and returns the answer's head with its body streaming.
 pub(super) async fn forward(
     pool: &Arc<Pool>,
-    request: Request<Upload>,
-    uploaded: Arc<AtomicBool>,
+    (request, uploaded): (Request<Upload>, Arc<AtomicBool>),
+    cookie_name: &str,
     tasks: &Tasks,
     metrics: &Metrics,
 ) -> Result<Response<Body>, ForwardError> {
     let Taken { mut link, idle } = pool.take().await.map_err(ForwardError::Connect)?;
-    let spare = idle.filter(|idle| *idle >= SUSPECT).and_then(|_| copy_of_repeatable(&request));
+    let spare = idle
+        .filter(|idle| *idle >= SUSPECT)
+        .and_then(|_| copy_of_repeatable(&request));
     let answer = match exchange(&mut link, request).await {
         Ok(answer) => answer,
         Err((error, unsent)) => {
@@ -134,7 +140,7 @@ pub(super) async fn forward(
         tasks.work(async move { drop(link.connection.await) });
         None
     };
-    Ok(down(answer, link, pool, metrics))
+    Ok(down(answer, link, pool, (cookie_name, metrics)))
 }
 
 /// Makes an app's answer into ours.
@@ -142,13 +148,17 @@ pub(super) fn down(
     answer: Response<Incoming>,
     link: Option<Link>,
     pool: &Arc<Pool>,
-    metrics: &Metrics,
+    (cookie_name, metrics): (&str, &Metrics),
 ) -> Response<Body> {
     let (mut head, incoming) = answer.into_parts();
     head.version = Version::HTTP_11;
-    headers::to_client(&mut head.headers, false);
-    let mut download =
-        Download { incoming, link, pool: Arc::clone(pool), bytes: metrics.bytes_to_client.clone() };
+    headers::to_client(&mut head.headers, cookie_name, false);
+    let mut download = Download {
+        incoming,
+        link,
+        pool: Arc::clone(pool),
+        bytes: metrics.bytes_to_client.clone(),
+    };
     download.settle();
     Response::from_parts(head, download.boxed_unsync())
 }
@@ -172,7 +182,10 @@ async fn exchange(
 
 /// The same request again, if sending it twice does no harm.
 fn copy_of_repeatable(request: &Request<Upload>) -> Option<Request<Upload>> {
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let safe = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
     if !safe || !matches!(request.body(), Upload::Empty) {
         return None;
     }

@@ -54,7 +54,11 @@ pub(super) async fn open(
     owner: Owner,
 ) -> Result<Response<Body>, ForwardError> {
     let link = pool.connect().await.map_err(ForwardError::Connect)?;
-    let Link { mut sender, connection, .. } = link;
+    let Link {
+        mut sender,
+        connection,
+        ..
+    } = link;
     let mut connection = Box::pin(connection.with_upgrades());
     let mut ended = false;
     let mut answer = pin!(sender.send_request(request));
@@ -72,12 +76,15 @@ pub(super) async fn open(
         inner.tasks.work(async move { drop(connection.await) });
     }
     if !switched {
-        return Ok(forward::down(answer, None, pool, &inner.metrics));
+        let about = (&*owner.caller.cookie_name, &inner.metrics);
+        return Ok(forward::down(answer, None, pool, about));
     }
-    inner.tasks.work(relay(Arc::clone(inner), client, upstream, owner));
     let (mut head, _no_body) = answer.into_parts();
     head.version = Version::HTTP_11;
-    headers::to_client(&mut head.headers, true);
+    headers::to_client(&mut head.headers, &owner.caller.cookie_name, true);
+    inner
+        .tasks
+        .work(relay(Arc::clone(inner), client, upstream, owner));
     let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
     Ok(Response::from_parts(head, empty))
 }
@@ -95,7 +102,7 @@ async fn relay(inner: Arc<Inner>, client: OnUpgrade, upstream: OnUpgrade, owner:
         app: TokioIo::new(app),
         up: Half::default(),
         down: Half::default(),
-        tick: Box::pin(sleep(limits::TUNNEL_CHECK)),
+        tick: Box::pin(sleep(inner.config.session_check)),
         cancelled: Some(Box::pin(cancel.cancelled_owned())),
         leaving: None,
         moved: false,
@@ -152,7 +159,9 @@ impl Future for Tunnel {
                 return Poll::Ready(Ok(()));
             }
             this.moved = false;
-            this.tick.as_mut().reset(Instant::now() + limits::TUNNEL_CHECK);
+            this.tick
+                .as_mut()
+                .reset(Instant::now() + this.inner.config.session_check);
             if !this.inner.outside.sessions.still_valid(&this.owner.caller) {
                 this.leave(frames::POLICY);
             }
@@ -179,7 +188,11 @@ impl Tunnel {
     fn relay(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let up = self.up.is_done() || self.poll_up(cx)?.is_ready();
         let down = self.down.is_done() || self.poll_down(cx)?.is_ready();
-        if up && down { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if up && down {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
     }
 
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -215,7 +228,8 @@ impl Tunnel {
                 return Poll::Pending;
             }
             if ended.is_pending() {
-                self.down.close_with(&frames::close(code), &self.inner.buffers);
+                self.down
+                    .close_with(&frames::close(code), &self.inner.buffers);
                 if self.poll_down(cx)?.is_pending() {
                     return Poll::Pending;
                 }
