@@ -7,9 +7,14 @@
 pub mod base;
 // floor 1
 pub mod os;
+pub mod privileged;
 pub mod store;
 // floor 2
+pub mod apps;
+pub mod front;
 pub mod host;
+pub mod identity;
+pub mod proxy;
 // floor 3
 pub mod admin;
 pub mod config;

@@ -15,6 +15,11 @@ pub const EVENTS_KEPT: u64 = 100_000;
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A TLS handshake must be complete after this long.
 pub const TLS_TIMEOUT: Duration = Duration::from_secs(5);
+/// An open connection may wait this long for its next request.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// A request body may take for ever, but its next byte must come within this time. The same holds
+/// for a client that does not take what it is sent.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(300);
 /// Header fields in one request.
 pub const HEADERS: usize = 64;
 /// Bytes of buffer one HTTP connection may hold.
@@ -23,6 +28,15 @@ pub const CONNECTION_BUFFER: usize = 64 * 1024;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Open connections on the public listener.
 pub const CONNECTIONS: usize = 8192;
+/// How long a connection to an app's socket may take.
+pub const APP_CONNECT: Duration = Duration::from_secs(5);
+/// Idle connections kept to one app, and for how long.
+pub const APP_IDLE_CONNECTIONS: usize = 32;
+pub const APP_IDLE: Duration = Duration::from_secs(30);
+/// Buffers of 64 KiB that all tunnels may hold at once; more get small ones.
+pub const TUNNEL_BUFFERS: usize = 256;
+/// How often a tunnel asks whether its session still holds.
+pub const TUNNEL_CHECK: Duration = Duration::from_secs(60);
 /// Largest body that the API takes.
 pub const API_BODY: usize = 64 * 1024;
 /// Largest answer that stationd reads from an app's own API.
@@ -45,3 +59,22 @@ pub const LOG_FILE_BYTES: u64 = 10 * 1024 * 1024;
 pub const LOG_FILES: u32 = 5;
 /// Log lines shown on an error page and by `app logs` without `--lines`.
 pub const LOG_TAIL_LINES: usize = 200;
+/// Log lines kept with the cause of an end.
+pub const CAUSE_LINES: usize = 20;
+/// Bytes read from the end of a log to find its last lines, and of one line.
+pub const LOG_TAIL_BYTES: u64 = 1024 * 1024;
+pub const LOG_LINE_BYTES: usize = 4096;
+
+/// Programs that may listen to one keeper, and the bytes of a line that one may send.
+pub const KEEPER_CLIENTS: usize = 8;
+pub const KEEPER_LINE: usize = 4096;
+/// How long a keeper may take to start its app.
+pub const KEEPER_START: Duration = Duration::from_secs(20);
+/// How long killed processes may take to disappear.
+pub const KILL_WAIT: Duration = Duration::from_secs(5);
+/// How long a step done under the user's account may take (a dead mount hangs).
+pub const USER_STEP: Duration = Duration::from_secs(10);
+/// Starts of one app in a minute, whoever asked for them.
+pub const APP_STARTS_PER_MINUTE: usize = 8;
+/// One question to an app's own API.
+pub const APP_PROBE: Duration = Duration::from_secs(5);

@@ -1,2 +1,60 @@
-//! x
-fn main(){}
+//! `stationd`: arguments in, one exit code out. What is built and joined is in `wiring`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use stationd::base::chain::Chain;
+use stationd::config::{Environment, Paths, Surroundings};
+use stationd::privileged::keeper;
+use stationd::wiring::{self, Outside, StartError};
+
+const AFTER_HELP: &str = "Without --home, root uses /etc/stationd, /run/stationd and \
+    /var/lib/stationd, and everybody else $XDG_STATE_HOME/stationd.\n\
+    STATIOND_LISTEN=ADDRESS:PORT overrides listen.address; RUST_LOG overrides log.level.\n\
+    SIGTERM ends stationd alone and leaves apps running; `stationctl down` ends everything.\n\
+    Exit codes: 0 stopped, 1 failed, 2 wrong command line, 3 another stationd uses the folder, \
+    4 cannot listen, 5 the folder or the database cannot be used";
+
+/// Makes this machine a managed data-science workstation. Runs in the foreground.
+#[derive(Debug, Parser)]
+#[command(name = "stationd", version, after_help = AFTER_HELP)]
+struct Args {
+    /// The folder that holds all of stationd's files
+    #[arg(long, env = "STATIOND_HOME", value_name = "DIR")]
+    home: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    // A keeper holds one app; it needs no runtime and stays small.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|role| role == "keep") {
+        return keeper::run(arguments);
+    }
+    match daemon(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn daemon(args: Args) -> Result<(), StartError> {
+    let paths = Paths::of(&Surroundings::of_process(args.home)).map_err(StartError::Paths)?;
+    let program = std::env::current_exe().map_err(StartError::Program)?;
+    let outside = Outside { paths, environment: Environment::of_process(), program };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    let done = runtime.block_on(wiring::run(&outside));
+    runtime.shutdown_background();
+    done
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where the daemon reports a failed start")]
+fn complain(error: &StartError) {
+    eprintln!("stationd: {}", Chain(error));
+}

@@ -12,6 +12,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::base::chain::Chain;
 use crate::base::tasks::Tasks;
 
 /// The files must be quiet for this long: an editor's save is several changes.
@@ -62,7 +63,8 @@ async fn run(
             // A folder may have come or gone, and what happened in it before it was watched
             // is covered by the reading that follows.
             if let Err(error) = watched.renew() {
-                tracing::warn!(error = %crate::base::chain::Chain(&error), "live reload is impaired");
+                let error = Chain(&error);
+                tracing::warn!(%error, "live reload is impaired");
             }
             if changed.is_closed() {
                 return;

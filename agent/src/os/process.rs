@@ -79,18 +79,49 @@ pub fn all() -> Vec<i32> {
 ///
 /// Children inherit it, so a tree is found whose parents are long gone.
 pub fn with_environment(entry: &str) -> Vec<i32> {
+    having_environment(|one| one == entry.as_bytes())
+}
+
+/// Every living process whose environment has an entry that begins with `start`.
+pub fn with_environment_start(start: &str) -> Vec<i32> {
+    having_environment(|one| one.starts_with(start.as_bytes()))
+}
+
+fn having_environment(wanted: impl Fn(&[u8]) -> bool) -> Vec<i32> {
     all()
         .into_iter()
         .filter(|pid| {
             fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|text| text.split(|b| *b == 0).any(|one| one == entry.as_bytes()))
+                .is_ok_and(|text| text.split(|b| *b == 0).any(&wanted))
         })
         .collect()
+}
+
+/// Every process below `root`, by the chain of parents; zombies too, until somebody reaps them.
+pub fn descendants(root: i32) -> Vec<i32> {
+    let parents: Vec<(i32, i32)> =
+        all().into_iter().filter_map(|pid| Some((pid, Stat::read(pid)?.parent))).collect();
+    let mut found = vec![root];
+    let mut at = 0;
+    while let Some(&parent) = found.get(at) {
+        let below = parents.iter().filter(|(_, of)| *of == parent);
+        found.extend(below.map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found.split_off(1)
 }
 
 /// Sends a signal; a process that is gone already is not an error.
 pub fn signal(pid: i32, signal: Signal) -> io::Result<()> {
     match kill(Pid::from_raw(pid), signal) {
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Sends a signal to a whole process group; a group that is gone is not an error.
+pub fn signal_group(leader: i32, signal: Signal) -> io::Result<()> {
+    match nix::sys::signal::killpg(Pid::from_raw(leader), signal) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
         Err(errno) => Err(errno.into()),
     }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use nix::sys::signal::{SigHandler, SigSet};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and SIGINT, from the moment this is made.
@@ -27,4 +29,22 @@ impl Stop {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// Receives `signals` by a descriptor instead of by handlers, for a process without a runtime.
+///
+/// They get their default action back first: one that was ignored (as a shell does for `&`) would
+/// not arrive, and programs started from here would inherit that it is ignored.
+pub fn by_descriptor(signals: &[nix::sys::signal::Signal]) -> io::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    for signal in signals {
+        #[expect(unsafe_code, reason = "there is no safe way to give up a signal's handler")]
+        // SAFETY: the default action runs no code of ours.
+        unsafe {
+            nix::sys::signal::signal(*signal, SigHandler::SigDfl)?;
+        }
+        set.add(*signal);
+    }
+    set.thread_block()?;
+    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }

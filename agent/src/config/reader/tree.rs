@@ -260,7 +260,8 @@ mod tests {
 
     #[test]
     fn every_value_knows_its_line() {
-        let text = "a = 1\n[listen]\n# comment\nhosts = [\n  'x',\n  'y' ]\n\n[[app]]\nname = 'n'\n[[app]]\nb = true\n";
+        let text = "a = 1\n[listen]\n# comment\nhosts = [\n  'x',\n  'y' ]\n\n\
+                    [[app]]\nname = 'n'\n[[app]]\nb = true\n";
         assert_eq!(
             shown(&tree(&[text]).root),
             "a=Some(1)@0:1 app=[{name=n@0:9}@0:8,{b=true or false@0:11}@0:10]@0:8 \

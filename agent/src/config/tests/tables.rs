@@ -1,8 +1,10 @@
-//! One mistake a line: `text => line field: words of the message`, with ` ; ` for a line break.
+//! One mistake a line: `text => line field: words of the message`, with ` ; ` for a line
+//! break; a row goes on in the next line after a `\`.
 
 use super::*;
 
 fn check_all(table: &str) {
+    let table = table.replace("\\\n   ", "");
     for row in table.lines().filter(|row| !row.trim().is_empty()) {
         let (text, rest) = row.trim().split_once(" => ").expect(row);
         let (line, rest) = rest.split_once(' ').expect(row);
@@ -73,12 +75,17 @@ fn listen_tls() {
 [listen] ; tls = true => 2 listen.tls: is true or false; it must be text
 [listen] ; tls = 'files' ; tls_key = '/k' => 1 listen.tls_certificate: is missing; name the PEM file
 [listen] ; tls = 'files' ; tls_certificate = '/k' => 1 listen.tls_key: is missing
-[listen] ; tls = 'files' ; tls_certificate = '/c' ; tls_key = 'k' => 4 listen.tls_key: is not an absolute path
-[listen] ; tls = 'files' ; tls_certificate = '/c' ; tls_key = '/k/../l' => 4 listen.tls_key: holds ..
-[listen] ; tls = 'files' ; tls_key = '/k' ; tls_certificate = '/missing/c' => 4 listen.tls_certificate: there is no file /missing/c
-[listen] ; tls = 'self-signed' ; tls_key = '/k' => 3 listen.tls_key: has no effect without tls = "files"
+[listen] ; tls = 'files' ; tls_certificate = '/c' ; tls_key = 'k' \
+    => 4 listen.tls_key: is not an absolute path
+[listen] ; tls = 'files' ; tls_certificate = '/c' ; tls_key = '/k/../l' \
+    => 4 listen.tls_key: holds ..
+[listen] ; tls = 'files' ; tls_key = '/k' ; tls_certificate = '/missing/c' \
+    => 4 listen.tls_certificate: there is no file /missing/c
+[listen] ; tls = 'self-signed' ; tls_key = '/k' \
+    => 3 listen.tls_key: has no effect without tls = "files"
 [listen] ; tls_certificate = '/k' => 2 listen.tls_certificate: has no effect without tls = "files"
-[listen] ; address = '0.0.0.0:1' ; tls = 'files' ; tls_key = '/k' => 1 listen.tls_certificate: is missing
+[listen] ; address = '0.0.0.0:1' ; tls = 'files' ; tls_key = '/k' \
+    => 1 listen.tls_certificate: is missing
 [listen] ; address = '0.0.0.0:1' ; tls = 'filse' => 3 listen.tls: is not a known word
 "#,
     );
@@ -102,7 +109,8 @@ fn listen_names() {
 [listen] ; public_url = 'https://' => 2 listen.public_url: has no valid host
 [listen] ; public_url = 'https://box/path' => 2 listen.public_url: without a path
 [listen] ; public_url = 'https://u:p@box' => 2 listen.public_url: holds a user name
-[listen] ; tls = 'self-signed' ; public_url = 'http://box' => 3 listen.public_url: begin it with https://
+[listen] ; tls = 'self-signed' ; public_url = 'http://box' \
+    => 3 listen.public_url: begin it with https://
 "#,
     );
     let many = "'h',".repeat(65);
@@ -144,14 +152,16 @@ app = [1] => 1 app: is a number; it must be a table
 # ; [[app]] ; kind = 'jupyterlab' => 2 app.name: is missing
 [[app]] ; name = 'a' => 1 app.kind: is missing; add kind = "jupyterlab"
 [[app]] ; name = 'A' ; kind = 'jupyterlab' => 2 app.name: is not a name
-[[app]] ; name = 'a' ; kind = 'jupyter' => 3 app.kind: not supported by this release; use "jupyterlab"
+[[app]] ; name = 'a' ; kind = 'jupyter' \
+    => 3 app.kind: not supported by this release; use "jupyterlab"
 [[app]] ; name = 'a' ; kind = 'rstudio' => 3 app.kind: not supported by this release
 [[app]] ; name = 'a' ; kind = 'custom' => 3 app.kind: not supported by this release
 [[app]] ; name = 'a' ; kind = 'x' => 3 app.kind: is not a kind of app
 [[app]] ; name = 'a' ; kind = 'jupyterlab' ; start = 'never' => 4 app.start: "boot", "on-demand"
 [[app]] ; name = 'a' ; kind = 'jupyterlab' ; command = 'x' => 4 app.command: is not an absolute path
 [[app]] ; name = 'a' ; kind = 'jupyterlab' ; command = '~/x' => 4 app.command: without ~
-[[app]] ; name = 'a' ; kind = 'jupyterlab' ; ports = [1] => 4 app.ports: not supported by this release; remove app.ports
+[[app]] ; name = 'a' ; kind = 'jupyterlab' ; ports = [1] \
+    => 4 app.ports: not supported by this release; remove app.ports
 "#,
     );
     let twice = [("1:5", "app.name", "named twice, first in 1.toml line 2")];
@@ -167,13 +177,16 @@ fn mounts() {
     check_all(
         r#"
 [[mount]] ; name = 'data' ; driver = 'directory' => 2 mount.name: not supported by this release
-[[mount]] ; name = 'workspace' ; driver = 'blobfuse2' => 3 mount.driver: not supported by this release; use "directory"
+[[mount]] ; name = 'workspace' ; driver = 'blobfuse2' \
+    => 3 mount.driver: not supported by this release; use "directory"
 [[mount]] ; name = 'workspace' ; driver = 'rclone' => 3 mount.driver: not supported by this release
 [[mount]] ; name = 'workspace' ; driver = 'cifs' => 3 mount.driver: not supported by this release
 [[mount]] ; name = 'workspace' ; driver = 'nfs' => 3 mount.driver: not supported by this release
 [[mount]] ; name = 'workspace' ; driver = 'x' => 3 mount.driver: is not a driver
-[[mount]] ; name = 'workspace' ; driver = 'directory' ; path = 'x' => 4 mount.path: is not an absolute path
-[[mount]] ; name = 'workspace' ; driver = 'directory' ; read_only = true => 4 mount.read_only: not supported by this release
+[[mount]] ; name = 'workspace' ; driver = 'directory' ; path = 'x' \
+    => 4 mount.path: is not an absolute path
+[[mount]] ; name = 'workspace' ; driver = 'directory' ; read_only = true \
+    => 4 mount.read_only: not supported by this release
 "#,
     );
     expect(&[MOUNT, MOUNT], &[("2:2", "mount.name", "named twice")]);

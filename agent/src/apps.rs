@@ -1,0 +1,298 @@
+//! Apps: web applications that stationd starts, watches, restarts and stops.
+//!
+//! ```text
+//!  recovering ─► stopped ◄───────────────── stopping ◄── stop, down, not ready in 60 s
+//!      │            │ start, wanted            │   ▲
+//!      │            ▼                          │   │
+//!      │         finding ──► unavailable       │   │   every 30 s, or at once on request
+//!      │            │ found       (looks again)│   │
+//!      │            ▼                          │   │
+//!      │        launching ─► starting ─► ready ┴───┤
+//!      └─(found running)────────▲         │ ▲      │   3 questions without an answer,
+//!                   ▲           │         ▼ │      │   and back with the next answer
+//!                   │           │       degraded ──┘
+//!                   │           └ ended ──┐
+//!              backoff ◄── unwanted end ──┴─► failed      6 unwanted ends in 10 minutes:
+//!              0.5 s x 2^n, at most 60 s                  every 5 minutes, at once on request
+//! ```
+//!
+//! Invariants: there is never a second instance of an app; at most eight starts a minute; every end
+//! is recorded with a cause; a start is on disk before it is made; a stop never waits for the disk;
+//! the end of stationd ends no app, and the next one finds it again.
+//!
+//! Not here: what is started (`privileged::recipe`), and who may reach an app (`front`, `proxy`).
+
+mod cause;
+mod direct;
+mod launcher;
+mod logs;
+mod probe;
+mod state;
+mod store;
+mod task;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use station_proto::app::AppPhase;
+use station_proto::cause::Cause;
+use station_proto::time::Time;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::base::ids::AppName;
+use crate::base::limits;
+use crate::base::moment::Moment;
+use crate::base::tasks::Tasks;
+use crate::privileged::Privileged;
+use crate::store::Store;
+
+pub use logs::LogError;
+pub use store::FEATURE;
+
+/// When an app is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartOn {
+    /// With stationd.
+    Boot,
+    /// With the first request for it.
+    Demand,
+}
+
+/// One app of the configuration. What it runs stands in the privileged side's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    pub name: AppName,
+    pub start: StartOn,
+}
+
+/// What an app is doing, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Activity {
+    pub kernels: u32,
+    /// Kernels that compute or start.
+    pub busy: u32,
+}
+
+/// Everything that is known of an app.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    pub name: AppName,
+    /// As the configuration writes it.
+    pub kind: &'static str,
+    pub phase: AppPhase,
+    pub since: Moment,
+    pub wanted: bool,
+    /// Counts the starts; 0 before the first.
+    pub generation: u64,
+    pub pid: Option<i32>,
+    pub failures: u32,
+    pub next_start: Option<Time>,
+    pub message: String,
+    pub last_end: Option<Cause>,
+    /// Absent: unknown, which counts as active.
+    pub activity: Option<Activity>,
+    /// It runs as an older configuration says; a restart makes it new.
+    pub restart_pending: bool,
+    /// Output bytes of the present run that the disk did not take.
+    pub dropped_bytes: u64,
+    /// Where it listens.
+    pub socket: PathBuf,
+    /// Who must be at the other end of that socket.
+    pub uid: u32,
+    /// `/apps/NAME/`: kept in the path of every request that it gets.
+    pub prefix: String,
+    /// The path that a person opens.
+    pub open: String,
+}
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AppsError {
+    #[error("there is no app {name}; the configuration has: {}", .known.join(", "))]
+    Unknown { name: String, known: Vec<String> },
+    #[error("{name} cannot be started: {message}")]
+    Unavailable { name: AppName, message: String },
+    #[error("{name} did not start: {message}")]
+    NotStarted { name: AppName, message: String },
+    #[error("{name} has not stopped within {} s: {message}", .limit.as_secs())]
+    NotStopped { name: AppName, limit: Duration, message: String },
+    #[error("the supervision of apps is stopping or overloaded: try again")]
+    Stopping,
+    #[error("the log cannot be shown")]
+    Log(#[source] LogError),
+}
+
+/// What `shutdown` did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shutdown {
+    pub stopped: Vec<AppName>,
+    /// What is still there, and in which state.
+    pub left: Vec<String>,
+}
+
+/// What can be asked of the task.
+#[derive(Debug)]
+enum Command {
+    App(AppName, Ask, oneshot::Sender<()>),
+    Down(oneshot::Sender<()>),
+    Configure(Vec<Spec>),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Ask {
+    Start,
+    Stop,
+    Restart,
+    Demand,
+}
+
+/// How long a person waits to hear whether the start works out.
+const START_NEWS: Duration = Duration::from_secs(10);
+/// More than the grace and what comes after it.
+const STOP_NEWS: Duration = Duration::from_secs(60);
+
+/// The way to the supervision; clones share it.
+#[derive(Debug, Clone)]
+pub struct Apps {
+    commands: mpsc::Sender<Command>,
+    seen: watch::Receiver<Arc<Vec<Seen>>>,
+    privileged: Privileged,
+}
+
+/// Starts the supervision: what an earlier stationd left is found first, then wanted apps start.
+pub fn spawn(tasks: &Tasks, store: Store, privileged: Privileged, specs: Vec<Spec>) -> Apps {
+    let (commands, commands_rx) = mpsc::channel(limits::COMMANDS);
+    let (publish, seen) = watch::channel(Arc::default());
+    let parts = task::Parts {
+        tasks: tasks.clone(),
+        store,
+        privileged: privileged.clone(),
+        commands: commands_rx,
+        publish,
+    };
+    tasks.part("apps", task::run(parts, specs));
+    Apps { commands, seen, privileged }
+}
+
+impl Apps {
+    /// What is known of every app, in the order of their names. Empty until the first look.
+    pub fn seen(&self) -> watch::Receiver<Arc<Vec<Seen>>> {
+        self.seen.clone()
+    }
+
+    /// Wants the app to run from now on; returns when its program runs or cannot be started.
+    pub async fn start(&self, name: &str) -> Result<(), AppsError> {
+        let name = self.known(name)?;
+        self.ask(&name, Ask::Start).await?;
+        self.started(&name).await
+    }
+
+    /// Ends the app and everything below it, and keeps it stopped; returns when it is gone.
+    pub async fn stop(&self, name: &str) -> Result<(), AppsError> {
+        let name = self.known(name)?;
+        self.ask(&name, Ask::Stop).await?;
+        let gone = |seen: &Seen| seen.phase == AppPhase::Stopped || seen.wanted;
+        match self.until(&name, STOP_NEWS, gone).await {
+            Ok(_) => Ok(()),
+            Err(message) => Err(AppsError::NotStopped { name, limit: STOP_NEWS, message }),
+        }
+    }
+
+    /// Stops and starts; returns when the new program runs or cannot be started.
+    pub async fn restart(&self, name: &str) -> Result<(), AppsError> {
+        let name = self.known(name)?;
+        self.ask(&name, Ask::Restart).await?;
+        let past = |seen: &Seen| seen.phase != AppPhase::Stopping;
+        drop(self.until(&name, STOP_NEWS, past).await);
+        self.started(&name).await
+    }
+
+    /// A request came for the app: starts it if it starts on demand and nobody stopped it.
+    pub async fn want(&self, name: &str) -> Result<(), AppsError> {
+        let name = self.known(name)?;
+        self.ask(&name, Ask::Demand).await
+    }
+
+    /// The last lines of the app's log, oldest first, without secrets.
+    pub fn logs(&self, name: &str, lines: usize) -> Result<Vec<String>, AppsError> {
+        let name = self.known(name)?;
+        logs::tail(&self.privileged.root().log(&name), lines).map_err(AppsError::Log)
+    }
+
+    /// Stops every app without changing what is wanted; for `stationctl down`.
+    pub async fn shutdown(&self, limit: Duration) -> Shutdown {
+        let before = Arc::clone(&self.seen.borrow());
+        let (done, done_rx) = oneshot::channel();
+        if self.commands.send(Command::Down(done)).await.is_ok() {
+            drop(done_rx.await);
+        }
+        let mut seen = self.seen.clone();
+        let all = |seen: &Arc<Vec<Seen>>| seen.iter().all(|one| one.phase == AppPhase::Stopped);
+        drop(tokio::time::timeout(limit, seen.wait_for(all)).await);
+        let mut report = Shutdown::default();
+        for one in seen.borrow().iter() {
+            let ran = before.iter().any(|old| old.name == one.name && old.pid.is_some());
+            if one.phase != AppPhase::Stopped {
+                report.left.push(format!("{}: {}", one.name, one.message));
+            } else if ran {
+                report.stopped.push(one.name.clone());
+            }
+        }
+        report
+    }
+
+    /// Takes a new list: new apps start, those that are gone are stopped, changed ones are marked.
+    /// The privileged side's configuration must have been renewed before.
+    pub async fn configure(&self, specs: Vec<Spec>) -> Result<(), AppsError> {
+        self.commands.send(Command::Configure(specs)).await.map_err(|_closed| AppsError::Stopping)
+    }
+
+    fn known(&self, name: &str) -> Result<AppName, AppsError> {
+        let root = self.privileged.root();
+        let app = root.apps.iter().find(|app| app.name.as_str() == name);
+        app.map(|app| app.name.clone()).ok_or_else(|| AppsError::Unknown {
+            name: name.to_owned(),
+            known: root.apps.iter().map(|app| app.name.to_string()).collect(),
+        })
+    }
+
+    /// Returns when the command has been taken and its first effect is visible.
+    async fn ask(&self, name: &AppName, ask: Ask) -> Result<(), AppsError> {
+        let (done, done_rx) = oneshot::channel();
+        let command = Command::App(name.clone(), ask, done);
+        self.commands.try_send(command).map_err(|_full| AppsError::Stopping)?;
+        done_rx.await.map_err(|_dropped| AppsError::Stopping)
+    }
+
+    async fn started(&self, name: &AppName) -> Result<(), AppsError> {
+        let news = |seen: &Seen| seen.phase != AppPhase::Starting || seen.pid.is_some();
+        let Ok(seen) = self.until(name, START_NEWS, news).await else { return Ok(()) };
+        let (name, message) = (seen.name, seen.message);
+        match seen.phase {
+            AppPhase::Unavailable => Err(AppsError::Unavailable { name, message }),
+            AppPhase::Backoff | AppPhase::Failed => Err(AppsError::NotStarted { name, message }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until `test` holds; else what the app says of itself.
+    async fn until(
+        &self,
+        name: &AppName,
+        limit: Duration,
+        test: impl Fn(&Seen) -> bool,
+    ) -> Result<Seen, String> {
+        let mut seen = self.seen.clone();
+        let of = |all: &Arc<Vec<Seen>>| all.iter().find(|one| one.name == *name).cloned();
+        let holds = |all: &Arc<Vec<Seen>>| of(all).is_none_or(|one| test(&one));
+        let in_time = tokio::time::timeout(limit, seen.wait_for(holds))
+            .await
+            .is_ok_and(|found| found.is_ok());
+        match of(&seen.borrow()) {
+            Some(one) if in_time => Ok(one),
+            Some(one) => Err(one.message),
+            None => Err("it is no longer in the configuration".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! Owns every app's state: one event at a time is decided on, then its effects are run as work
+//! whose results come back as events.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use station_proto::time::Time;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::direct::Direct;
+use super::launcher::{Found, Launcher, Unit};
+use super::state::{self, Effect, Event, StopBy};
+use super::store::{self as rows, Row};
+use super::{Activity, Ask, Command, Seen, Spec, StartOn, cause, logs, probe};
+use crate::base::chain::Chain;
+use crate::base::ids::AppName;
+use crate::base::limits;
+use crate::base::tasks::Tasks;
+use crate::os::{clock, random};
+use crate::privileged::keeper::files;
+use crate::privileged::{Privileged, Refusal};
+use crate::store::{NewEvent, Store};
+
+/// What the task is made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) tasks: Tasks,
+    pub(super) store: Store,
+    pub(super) privileged: Privileged,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) publish: watch::Sender<Arc<Vec<Seen>>>,
+}
+
+/// What work tells the task.
+#[derive(Debug)]
+struct Told {
+    app: AppName,
+    /// The run that it is about; `None`: whatever runs.
+    generation: Option<u64>,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Event(Event),
+    /// A unit runs: decide on the event, then watch it.
+    Runs(Event, Box<Unit>),
+    Answered(Activity),
+    Dropped(u64),
+}
+
+#[derive(Debug)]
+struct Slot {
+    state: state::App,
+    row: Row,
+    /// The fingerprint of what runs.
+    running: Option<String>,
+    activity: Option<Activity>,
+    dropped: u64,
+    /// It has left the configuration: stopped, then forgotten.
+    removed: bool,
+}
+
+#[derive(Debug)]
+struct Task {
+    parts: Parts,
+    launcher: Launcher,
+    remembered: BTreeMap<AppName, Row>,
+    apps: BTreeMap<AppName, Slot>,
+    told: mpsc::Sender<Told>,
+}
+
+pub(super) async fn run(parts: Parts, specs: Vec<Spec>) {
+    let (told, mut told_rx) = mpsc::channel(limits::COMMANDS);
+    let launcher = Launcher::Direct(Arc::new(Direct::new(parts.privileged.clone())));
+    let remembered = match rows::load(&parts.store).await {
+        Ok(remembered) => remembered,
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "what was remembered of the apps is not read");
+            BTreeMap::new()
+        }
+    };
+    let cancel = parts.tasks.token().clone();
+    let mut task = Task { parts, launcher, remembered, apps: BTreeMap::new(), told };
+    task.configure(&specs);
+    task.leftovers();
+    loop {
+        task.tidy();
+        task.publish();
+        let due = task.due();
+        tokio::select! {
+            // cancel-safe: a token can be awaited again. Apps are left running.
+            () = cancel.cancelled() => return,
+            // cancel-safe: mpsc::Receiver::recv loses nothing
+            Some(told) = told_rx.recv() => task.hear(told),
+            // cancel-safe: as above
+            command = task.parts.commands.recv() => match command {
+                Some(command) => task.command(command),
+                None => return,
+            },
+            // cancel-safe: the deadline is computed anew each time
+            () = tokio::time::sleep(due) => task.tick(),
+        }
+    }
+}
+
+impl Task {
+    /// Takes the list: what is new is looked for first, what is gone is stopped.
+    fn configure(&mut self, specs: &[Spec]) {
+        let gone: Vec<AppName> = self
+            .apps
+            .keys()
+            .filter(|name| specs.iter().all(|spec| spec.name != **name))
+            .cloned()
+            .collect();
+        for name in gone {
+            if let Some(slot) = self.apps.get_mut(&name) {
+                slot.removed = true;
+            }
+            self.step(&name, Event::Down);
+        }
+        for spec in specs {
+            match self.apps.get_mut(&spec.name) {
+                Some(slot) if slot.removed => {
+                    slot.removed = false;
+                    self.step(&spec.name, Event::Start);
+                }
+                Some(_) => {}
+                None => self.add(&spec.name, spec.start),
+            }
+        }
+    }
+
+    /// Keepers of apps that the configuration does not have any more are told to stop.
+    fn leftovers(&mut self) {
+        for name in self.launcher.running() {
+            if !self.apps.contains_key(&name) {
+                tracing::warn!(app = %name, "runs and is not in the configuration: it is stopped");
+                self.add(&name, StartOn::Demand);
+                if let Some(slot) = self.apps.get_mut(&name) {
+                    slot.removed = true;
+                }
+                self.step(&name, Event::Down);
+            }
+        }
+    }
+
+    fn add(&mut self, name: &AppName, start: StartOn) {
+        let row = self.remembered.get(name).cloned().unwrap_or_default();
+        let state = state::App::new(clock::now(), start, row.remembered());
+        let ended_generation = row.ended_generation;
+        let slot = Slot { state, row, running: None, activity: None, dropped: 0, removed: false };
+        self.apps.insert(name.clone(), slot);
+        let (launcher, app) = (self.launcher.clone(), name.clone());
+        let log = self.parts.privileged.root().log(name);
+        self.work(name, None, async move {
+            match launcher.recover(&app).await {
+                Found::Running(unit) => What::Runs(
+                    Event::Running { generation: unit.kept.generation, pid: unit.kept.app.pid },
+                    Box::new(unit),
+                ),
+                Found::Ended { generation, end } if generation > ended_generation => {
+                    let lines = logs::of_this_run(&log);
+                    let cause = cause::of_end(&end, lines, clock::now().wall);
+                    What::Event(Event::EndedBefore(cause))
+                }
+                Found::Ended { .. } | Found::Nothing => What::Event(Event::NothingBefore),
+            }
+        });
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::App(name, ask, done) => {
+                let event = match ask {
+                    Ask::Start => Event::Start,
+                    Ask::Stop => Event::Stop,
+                    Ask::Restart => Event::Restart,
+                    Ask::Demand => Event::Demand,
+                };
+                self.step(&name, event);
+                self.answer(done);
+            }
+            Command::Down(done) => {
+                let names: Vec<AppName> = self.apps.keys().cloned().collect();
+                for name in names {
+                    self.step(&name, Event::Down);
+                }
+                self.answer(done);
+            }
+            Command::Configure(specs) => self.configure(&specs),
+        }
+    }
+
+    /// Whoever asked sees the new state with the answer.
+    fn answer(&self, done: oneshot::Sender<()>) {
+        self.publish();
+        if done.send(()).is_err() {
+            tracing::debug!("whoever asked has gone");
+        }
+    }
+
+    fn hear(&mut self, told: Told) {
+        let Told { app, generation, what } = told;
+        let Some(slot) = self.apps.get_mut(&app) else { return };
+        if generation.is_some_and(|generation| generation != slot.state.generation) {
+            return;
+        }
+        match what {
+            What::Event(event) => {
+                if matches!(event, Event::Silent) {
+                    slot.activity = None;
+                }
+                self.step(&app, event);
+            }
+            What::Runs(event, unit) => {
+                slot.running = Some(unit.kept.spec.clone());
+                (slot.activity, slot.dropped) = (None, 0);
+                self.step(&app, event);
+                self.watch(*unit);
+            }
+            What::Answered(activity) => {
+                slot.activity = Some(activity);
+                self.step(&app, Event::Answered);
+            }
+            What::Dropped(bytes) => slot.dropped = bytes,
+        }
+    }
+
+    /// What does not run does nothing; what has left the configuration and is gone is forgotten.
+    fn tidy(&mut self) {
+        for slot in self.apps.values_mut().filter(|slot| !slot.state.occupied()) {
+            (slot.running, slot.activity) = (None, None);
+        }
+        self.apps.retain(|_, slot| !slot.removed || slot.state.occupied());
+    }
+
+    fn tick(&mut self) {
+        let now = clock::now();
+        let due: Vec<AppName> = self
+            .apps
+            .iter()
+            .filter(|(_, slot)| slot.state.due().is_some_and(|due| due <= now.mono))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            self.step(&name, Event::Tick);
+        }
+    }
+
+    fn due(&self) -> Duration {
+        let first = self.apps.values().filter_map(|slot| slot.state.due()).min();
+        // Nothing due: any command or answer wakes the loop anyway.
+        first.map_or(Duration::from_secs(3600), |due| due.saturating_sub(clock::since_boot()))
+    }
+
+    fn step(&mut self, name: &AppName, event: Event) {
+        let Some(slot) = self.apps.get_mut(name) else { return };
+        for effect in slot.state.step(clock::now(), random::fraction(), event) {
+            self.effect(name, effect);
+        }
+    }
+
+    fn effect(&mut self, name: &AppName, effect: Effect) {
+        let (launcher, app) = (self.launcher.clone(), name.clone());
+        match effect {
+            Effect::Find => self.work(name, None, async move {
+                match launcher.find(&app).await {
+                    Ok(()) => What::Event(Event::Found),
+                    Err(refusal) => What::Event(Event::Missing(missing(&refusal))),
+                }
+            }),
+            Effect::Launch { generation } => self.launch(name, generation),
+            Effect::Probe { generation } => self.probe(name, generation),
+            Effect::Stop { by } => {
+                let by = match by {
+                    StopBy::User => files::StopBy::User,
+                    StopBy::Down => files::StopBy::Down,
+                    StopBy::NotReady => files::StopBy::NotReady,
+                };
+                self.parts.tasks.work(async move { launcher.stop(&app, by).await });
+            }
+            Effect::ForceEnd => {
+                self.parts.tasks.work(async move { launcher.force(&app).await });
+            }
+            Effect::SaveWanted(wanted) => {
+                self.save(name, |row, _| row.wanted = Some(wanted));
+            }
+            Effect::SaveEnd(cause) => self.save(name, |row, generation| {
+                (row.last_end, row.ended_generation) = (Some(cause), generation);
+            }),
+            Effect::Note { kind, message } => {
+                tracing::info!(app = %name, kind, "{message}");
+                self.parts.store.note(NewEvent::new(kind, name.as_str(), message));
+            }
+        }
+    }
+
+    /// The row as it is to be written now; later rows replace it whatever the order of writing.
+    fn row(&mut self, name: &AppName, change: impl FnOnce(&mut Row, u64)) -> Option<Row> {
+        let slot = self.apps.get_mut(name)?;
+        slot.row.revision += 1;
+        slot.row.generation = slot.state.generation;
+        change(&mut slot.row, slot.state.generation);
+        self.remembered.insert(name.clone(), slot.row.clone());
+        Some(slot.row.clone())
+    }
+
+    /// Nothing waits for this: if it fails, the next row carries it, and so does `exit.json`.
+    fn save(&mut self, name: &AppName, change: impl FnOnce(&mut Row, u64)) {
+        let Some(row) = self.row(name, change) else { return };
+        let (store, app) = (self.parts.store.clone(), name.clone());
+        self.parts.tasks.work(async move {
+            if let Err(error) = rows::save(&store, app.clone(), row).await {
+                tracing::warn!(%app, error = %Chain(&error), "the app's state is not on disk");
+            }
+        });
+    }
+
+    /// The intent is on disk before anything is started.
+    fn launch(&mut self, name: &AppName, generation: u64) {
+        let Some(row) = self.row(name, |_, _| {}) else { return };
+        let (launcher, app) = (self.launcher.clone(), name.clone());
+        let (store, log) = (self.parts.store.clone(), self.parts.privileged.root().log(name));
+        self.work(name, Some(generation), async move {
+            let failed = |message: &str, lines| {
+                let now = clock::now().wall;
+                What::Event(Event::LaunchFailed(cause::not_started(message, lines, now)))
+            };
+            if let Err(error) = rows::save(&store, app.clone(), row).await {
+                return failed(
+                    &format!("the start cannot be noted: {}", Chain(&error)),
+                    Vec::new(),
+                );
+            }
+            match launcher.launch(&app, generation).await {
+                Ok(unit) => What::Runs(Event::Launched { pid: unit.kept.app.pid }, Box::new(unit)),
+                Err(refusal) => failed(&refusal.to_string(), logs::of_this_run(&log)),
+            }
+        });
+    }
+
+    fn probe(&mut self, name: &AppName, generation: u64) {
+        let root = self.parts.privileged.root();
+        let Some(kind) = root.app(name).map(|app| app.kind) else { return };
+        let (socket, app) = (root.socket(name), name.clone());
+        self.work(name, Some(generation), async move {
+            match probe::ask(kind, &socket, &prefix(&app)).await {
+                Ok(activity) => What::Answered(activity),
+                Err(error) => {
+                    tracing::debug!(%app, error = %Chain(&error), "no good answer");
+                    What::Event(Event::Silent)
+                }
+            }
+        });
+    }
+
+    /// Follows a unit until its end.
+    fn watch(&self, unit: Unit) {
+        let (launcher, told) = (self.launcher.clone(), self.told.clone());
+        let log = self.parts.privileged.root().log(&unit.app);
+        let (app, generation) = (unit.app.clone(), Some(unit.kept.generation));
+        let hears = {
+            let (told, app) = (told.clone(), app.clone());
+            move |bytes| {
+                let what = What::Dropped(bytes);
+                // A count that finds no room is followed by a newer one.
+                drop(told.try_send(Told { app: app.clone(), generation, what }));
+            }
+        };
+        self.parts.tasks.work(until_cancelled(&self.parts.tasks, async move {
+            let end = launcher.watch(&unit, hears).await;
+            let cause = cause::of_end(&end, logs::of_this_run(&log), clock::now().wall);
+            drop(told.send(Told { app, generation, what: What::Event(Event::Ended(cause)) }).await);
+        }));
+    }
+
+    /// Runs an effect; what comes out is told to the task.
+    fn work(
+        &self,
+        app: &AppName,
+        generation: Option<u64>,
+        future: impl Future<Output = What> + Send + 'static,
+    ) {
+        let (told, app) = (self.told.clone(), app.clone());
+        self.parts.tasks.work(until_cancelled(&self.parts.tasks, async move {
+            let what = future.await;
+            drop(told.send(Told { app, generation, what }).await);
+        }));
+    }
+
+    fn publish(&self) {
+        let seen: Vec<Seen> = self.apps.iter().map(|(name, slot)| self.seen(name, slot)).collect();
+        self.parts.publish.send_if_modified(|old| {
+            let changed = **old != seen;
+            if changed {
+                *old = Arc::new(seen);
+            }
+            changed
+        });
+    }
+
+    fn seen(&self, name: &AppName, slot: &Slot) -> Seen {
+        let root = self.parts.privileged.root();
+        let kind = root.app(name).map(|app| app.kind);
+        let state = &slot.state;
+        let restart_pending = slot.running.is_some() && slot.running != root.fingerprint(name);
+        Seen {
+            name: name.clone(),
+            kind: kind.map_or("removed", |kind| kind.as_str()),
+            phase: state.phase(),
+            since: state.since,
+            wanted: state.wanted,
+            generation: state.generation,
+            pid: state.pid,
+            failures: state.failures,
+            next_start: state.next_start.map(|moment| Time(moment.wall)),
+            message: state.message.clone(),
+            last_end: state.last_end.clone(),
+            activity: slot.activity,
+            restart_pending,
+            dropped_bytes: slot.dropped,
+            socket: root.socket(name),
+            uid: root.user.uid,
+            prefix: prefix(name),
+            open: format!("{}{}", prefix(name), kind.map_or("", |kind| kind.open())),
+        }
+    }
+}
+
+/// Work that ends with stationd: nothing may keep it from going, and the apps stay.
+fn until_cancelled(
+    tasks: &Tasks,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let cancel = tasks.token().clone();
+    async move {
+        cancel.run_until_cancelled(work).await;
+    }
+}
+
+fn prefix(name: &AppName) -> String {
+    format!("/apps/{name}/")
+}
+
+fn missing(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::ProgramMissing { .. } => {
+            format!("{refusal}. Run scripts/up, or set command in its [[app]]")
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,154 @@
+//! The public listener: TCP or TLS, HTTP/1.1, and the gate that every request passes.
+//!
+//! ```text
+//! accept -> [TLS handshake] -> hyper --request--> bytes clean? -> route -> gate -> handler
+//!   ^ slot     limit 5 s         ^                    | 400       | 404    | 401 403 421
+//!   '- limits::CONNECTIONS       '- wire: reads along and judges heads
+//! ```
+//!
+//! Invariants: no request reaches a handler without a verdict of [`gate::decide`] under the policy
+//! that its route was registered with; http and websocket pass the same gate; nothing that one
+//! connection does ends the accept loop. Limits: TLS handshake, request head, idle connection,
+//! stalled body, stalled receiver, head size, number of fields, number of connections. There is no
+//! limit on the size or the length of an exchange.
+//!
+//! Not here: what the credentials are worth (the caller of [`spawn`] supplies [`Credentials`]), and
+//! how refusals look to a person ([`Pages`]).
+
+pub mod gate;
+mod listener;
+pub mod routes;
+mod service;
+mod task;
+pub mod tls;
+pub mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::base::limits;
+use crate::base::tasks::Tasks;
+use gate::Names;
+use routes::{Body, Routes};
+use service::Shared;
+use tls::Tls;
+use wire::patience;
+
+/// A session that a cookie stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Names the session; never the secret of the cookie.
+    pub id: Arc<str>,
+    pub user: Arc<str>,
+    /// It belongs to the user whom the station is assigned to.
+    pub assigned: bool,
+}
+
+/// A token that a bearer stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Names the token; never its secret.
+    pub id: Arc<str>,
+    pub user: Arc<str>,
+    /// It allows the action that was asked for.
+    pub may: bool,
+}
+
+/// What credentials are worth. Called on every request: answer from memory, never block.
+pub trait Credentials: Send + Sync {
+    /// The living session of this cookie value.
+    fn session(&self, cookie: &str) -> Option<Session>;
+    /// The living token of this bearer, and whether it allows `action`.
+    fn bearer(&self, token: &str, action: &str) -> Option<Token>;
+}
+
+/// Why a person's browser does not get what it asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'a> {
+    pub status: StatusCode,
+    /// A stable word such as `not-signed-in`.
+    pub word: &'static str,
+    /// What happened and what to do; names commands in backquotes.
+    pub advice: &'a str,
+    /// The path and query that was asked for, to come back to.
+    pub wanted: &'a str,
+}
+
+/// Shows refusals to people. Everyone else gets a problem document.
+pub trait Pages: Send + Sync {
+    /// The status is set by the caller.
+    fn refused(&self, refused: &Refused<'_>) -> Response<Body>;
+}
+
+/// What the front asks of others.
+#[derive(Clone)]
+pub struct Outside {
+    pub credentials: Arc<dyn Credentials>,
+    pub pages: Arc<dyn Pages>,
+}
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outside").finish_non_exhaustive()
+    }
+}
+
+/// Settings of the listener.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// They may change while it runs.
+    pub names: watch::Receiver<Arc<Names>>,
+    /// `__Host-stationd-INST8` under TLS, `stationd-INST8` without.
+    pub cookie_name: Arc<str>,
+    pub tls: Option<Tls>,
+    pub connections: usize,
+    pub head_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub stall_timeout: Duration,
+}
+
+impl Config {
+    /// The settings of a listener without TLS, with the limits of `base::limits`.
+    pub fn new(names: watch::Receiver<Arc<Names>>, cookie_name: &str) -> Self {
+        Self {
+            names,
+            cookie_name: cookie_name.into(),
+            tls: None,
+            connections: limits::CONNECTIONS,
+            head_timeout: limits::HEAD_TIMEOUT,
+            idle_timeout: limits::IDLE_TIMEOUT,
+            stall_timeout: limits::STALL_TIMEOUT,
+        }
+    }
+
+    fn patience(&self) -> (Duration, patience::Limits) {
+        task::in_ticks(self.head_timeout, self.idle_timeout, self.stall_timeout)
+    }
+}
+
+/// The cookie name that fits a listener.
+pub fn cookie_name(instance_short: &str, tls: bool) -> String {
+    let prefix = if tls { "__Host-" } else { "" };
+    format!("{prefix}stationd-{instance_short}")
+}
+
+/// Serves `listener` until the daemon stops; then requests in flight get `limits::DRAIN`.
+pub fn spawn(
+    tasks: &Tasks,
+    listener: TcpListener,
+    config: Config,
+    routes: Routes,
+    outside: Outside,
+) {
+    let shared = Arc::new(Shared {
+        config,
+        routes,
+        outside,
+    });
+    tasks.part("front", task::accept(listener, shared, tasks.clone()));
+}

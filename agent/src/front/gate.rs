@@ -1,0 +1,300 @@
+//! The one decision on a request, made before http and websocket go separate ways. Pure.
+//!
+//! Order: Host (a page that rebinds a name to this machine learns nothing else), then who it is,
+//! then whether that person's browser was sent here by another site. A websocket is judged
+//! stricter than a request: browsers send cookies with it from any site and ask nobody.
+//! The rule for unsafe methods is that of Go 1.25's cross-origin protection.
+
+pub mod credential;
+
+use http::{Method, StatusCode};
+
+/// Who may use a route. A route cannot be made without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Anybody who names the right host.
+    Open,
+    /// A person with a session; pages.
+    Session,
+    /// The assigned user, or a token that may open apps.
+    App,
+    /// A token that may do `action`; a session too if `session_may`.
+    Api {
+        session_may: bool,
+        action: &'static str,
+    },
+}
+
+/// The action that a token needs for [`Policy::App`].
+pub const APP_ACTION: &str = "computes/applicationaccess/action";
+/// The action that a token needs for [`Policy::Session`].
+pub const PAGE_ACTION: &str = "computes/read";
+
+impl Policy {
+    /// The action a token must allow.
+    pub fn action(self) -> Option<&'static str> {
+        match self {
+            Self::Open => None,
+            Self::Session => Some(PAGE_ACTION),
+            Self::App => Some(APP_ACTION),
+            Self::Api { action, .. } => Some(action),
+        }
+    }
+}
+
+/// What our cookie said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cookie {
+    Absent,
+    /// It came more than once; no way to know which one we set.
+    Twice,
+    /// Expired, logged out or never ours.
+    Unknown,
+    /// A session; `assigned` if it belongs to the assigned user.
+    Known {
+        assigned: bool,
+    },
+}
+
+/// What `Authorization: Bearer` said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearer {
+    Absent,
+    Unknown,
+    /// A token; `may` if it allows the policy's action.
+    Known {
+        may: bool,
+    },
+}
+
+/// All that the decision rests on. A field that is present but not text is `Some("")`.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    pub method: &'a Method,
+    /// The request asks for a websocket.
+    pub upgrade: bool,
+    pub tls: bool,
+    pub host: &'a str,
+    pub origin: Option<&'a str>,
+    pub fetch_site: Option<&'a str>,
+    pub cookie: Cookie,
+    pub bearer: Bearer,
+}
+
+/// The names that this station answers to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// `listen.hosts`: `name` (any port) or `name:port`.
+    pub hosts: Vec<String>,
+    /// The origin of `listen.public_url`, such as `https://vm7.example:8443`.
+    pub public_origin: Option<String>,
+    /// `listen.allowed_origins`.
+    pub allowed_origins: Vec<String>,
+}
+
+/// How the caller proved who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    Nobody,
+    Cookie,
+    Bearer,
+}
+
+/// Why the request goes no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    UnknownHost,
+    NotSignedIn,
+    SessionEnded,
+    TwoCookies,
+    UnknownToken,
+    NotAssigned,
+    TokenMayNot,
+    SessionMayNot,
+    ForeignOrigin,
+    NoOrigin,
+}
+
+pub type Verdict = Result<Via, Refusal>;
+
+impl Refusal {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotSignedIn | Self::SessionEnded | Self::TwoCookies | Self::UnknownToken => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::NotAssigned
+            | Self::TokenMayNot
+            | Self::SessionMayNot
+            | Self::ForeignOrigin
+            | Self::NoOrigin => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// A stable word for the problem type and for logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::UnknownHost => "unknown-host",
+            Self::NotSignedIn => "not-signed-in",
+            Self::SessionEnded => "session-ended",
+            Self::TwoCookies => "two-cookies",
+            Self::UnknownToken => "unknown-token",
+            Self::NotAssigned => "not-assigned",
+            Self::TokenMayNot => "token-may-not",
+            Self::SessionMayNot => "session-may-not",
+            Self::ForeignOrigin => "foreign-origin",
+            Self::NoOrigin => "no-origin",
+        }
+    }
+
+    /// What happened and what to do.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::UnknownHost => {
+                "this station does not answer to that name: add it to `listen.hosts` in \
+                 stationd.toml, or use the public URL or localhost"
+            }
+            Self::NotSignedIn => {
+                "run `stationctl login` on the machine and open the link it prints"
+            }
+            Self::SessionEnded => {
+                "the session has ended: run `stationctl login` on the machine and open the link it \
+                 prints"
+            }
+            Self::TwoCookies => {
+                "the session cookie came twice: delete this site's cookies, then run \
+                 `stationctl login` and open the link it prints"
+            }
+            Self::UnknownToken => {
+                "the token is unknown, expired or revoked: make one with `stationctl token create`"
+            }
+            Self::NotAssigned => "only the user whom this station is assigned to opens its apps",
+            Self::TokenMayNot => {
+                "the token does not allow this action: make one that does with \
+                 `stationctl token create`"
+            }
+            Self::SessionMayNot => {
+                "a browser session may not do this: use `stationctl` on the machine, or a token"
+            }
+            Self::ForeignOrigin => {
+                "the request was sent by another site; if that site is yours, add its origin to \
+                 `listen.allowed_origins` in stationd.toml"
+            }
+            Self::NoOrigin => {
+                "a websocket needs an Origin field, or a token instead of the session cookie"
+            }
+        }
+    }
+}
+
+/// May this request pass, and by what right?
+pub fn decide(policy: Policy, facts: &Facts<'_>, names: &Names) -> Verdict {
+    if !host_is_ours(facts.host, names) {
+        return Err(Refusal::UnknownHost);
+    }
+    let via = who(policy, facts)?;
+    if via != Via::Bearer {
+        same_site(facts, names)?;
+    }
+    Ok(via)
+}
+
+fn who(policy: Policy, facts: &Facts<'_>) -> Verdict {
+    if policy == Policy::Open {
+        return Ok(Via::Nobody);
+    }
+    // The cookie goes first: the Authorization field may be meant for the app.
+    match (facts.cookie, facts.bearer) {
+        (Cookie::Twice, _) => Err(Refusal::TwoCookies),
+        (Cookie::Known { assigned }, bearer) => match policy {
+            Policy::App if !assigned => Err(Refusal::NotAssigned),
+            Policy::Api { session_may, .. } if !session_may => match bearer {
+                Bearer::Known { may: true } => Ok(Via::Bearer),
+                Bearer::Known { may: false } => Err(Refusal::TokenMayNot),
+                Bearer::Absent | Bearer::Unknown => Err(Refusal::SessionMayNot),
+            },
+            _ => Ok(Via::Cookie),
+        },
+        (_, Bearer::Known { may: true }) => Ok(Via::Bearer),
+        (_, Bearer::Known { may: false }) => Err(Refusal::TokenMayNot),
+        (Cookie::Unknown, _) => Err(Refusal::SessionEnded),
+        (Cookie::Absent, Bearer::Unknown) => Err(Refusal::UnknownToken),
+        (Cookie::Absent, Bearer::Absent) => Err(Refusal::NotSignedIn),
+    }
+}
+
+fn same_site(facts: &Facts<'_>, names: &Names) -> Result<(), Refusal> {
+    let listed = |origin: &str| names.allowed_origins.iter().any(|known| known == origin);
+    let ours = |origin: &str| listed(origin) || origin_is_ours(origin, facts, names);
+    if facts.upgrade {
+        match facts.origin {
+            None => return Err(Refusal::NoOrigin),
+            Some(origin) if !ours(origin) => return Err(Refusal::ForeignOrigin),
+            Some(_) => {}
+        }
+    }
+    if matches!(*facts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    let allowed = match (facts.fetch_site, facts.origin) {
+        (_, Some(origin)) if listed(origin) => true,
+        (Some(site), _) => site == "same-origin" || site == "none",
+        (None, Some(origin)) => ours(origin),
+        // Neither field: not a browser of this decade, and no browser attacks without one.
+        (None, None) => true,
+    };
+    allowed.then_some(()).ok_or(Refusal::ForeignOrigin)
+}
+
+fn origin_is_ours(origin: &str, facts: &Facts<'_>, names: &Names) -> bool {
+    if names.public_origin.as_deref() == Some(origin) {
+        // Someone in front of us may end TLS; then Host is the public one as well.
+        return origin
+            .split_once("://")
+            .is_some_and(|(_, host)| host.eq_ignore_ascii_case(facts.host));
+    }
+    let scheme = if facts.tls { "https://" } else { "http://" };
+    origin
+        .strip_prefix(scheme)
+        .is_some_and(|host| host.eq_ignore_ascii_case(facts.host))
+}
+
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+fn host_is_ours(host: &str, names: &Names) -> bool {
+    let Some(name) = without_port(host) else {
+        return false;
+    };
+    let is = |known: &str, what: &str| known.eq_ignore_ascii_case(what);
+    let public = || {
+        let public = names
+            .public_origin
+            .as_deref()
+            .and_then(|o| o.split_once("://"));
+        public.is_some_and(|(_, known)| is(known, host))
+    };
+    LOOPBACK.iter().any(|known| is(known, name))
+        || names
+            .hosts
+            .iter()
+            .any(|known| is(known, host) || is(known, name))
+        || public()
+}
+
+/// `Host` without its port; `None` if it is not a host and a port.
+fn without_port(host: &str) -> Option<&str> {
+    let (name, port) = match host.rfind(']') {
+        Some(end) if host.starts_with('[') => host.split_at(end + 1),
+        Some(_) => return None,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let port_is_number = match port.strip_prefix(':') {
+        Some(digits) => !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()),
+        None => port.is_empty(),
+    };
+    (port_is_number && !name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests;

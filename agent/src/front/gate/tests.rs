@@ -1,0 +1,257 @@
+//! Every combination of policy, method, upgrade, credential, Origin and Host against rules that
+//! are written down a second time, as statements about the answer instead of steps towards it.
+
+use super::*;
+
+const HOST: &str = "station.example:8443";
+
+fn names() -> Names {
+    Names {
+        hosts: vec!["station.example".into(), "other.example:99".into()],
+        public_origin: Some("https://public.example".into()),
+        allowed_origins: vec!["https://friend.example".into()],
+    }
+}
+
+const API_READ: Policy = Policy::Api {
+    session_may: true,
+    action: "computes/read",
+};
+const API_POWER: Policy = Policy::Api {
+    session_may: false,
+    action: "computes/stop/action",
+};
+const POLICIES: [Policy; 5] = [
+    Policy::Open,
+    Policy::Session,
+    Policy::App,
+    API_READ,
+    API_POWER,
+];
+const COOKIES: [Cookie; 5] = [
+    Cookie::Absent,
+    Cookie::Twice,
+    Cookie::Unknown,
+    Cookie::Known { assigned: false },
+    Cookie::Known { assigned: true },
+];
+const BEARERS: [Bearer; 4] = [
+    Bearer::Absent,
+    Bearer::Unknown,
+    Bearer::Known { may: false },
+    Bearer::Known { may: true },
+];
+const ORIGINS: [Option<&str>; 8] = [
+    None,
+    Some(""),
+    Some("null"),
+    Some("https://station.example:8443"),
+    Some("http://station.example:8443"),
+    Some("https://station.example"),
+    Some("https://evil.example"),
+    Some("https://friend.example"),
+];
+const SITES: [Option<&str>; 6] = [
+    None,
+    Some("same-origin"),
+    Some("none"),
+    Some("same-site"),
+    Some("cross-site"),
+    Some(""),
+];
+const HOSTS: [&str; 6] = [
+    HOST,
+    "evil.example",
+    "station.example.evil.example",
+    "station.example.",
+    "",
+    "10.0.0.1",
+];
+
+fn each(mut visit: impl FnMut(Policy, &Facts<'_>)) {
+    let methods = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::DELETE,
+        Method::PUT,
+    ];
+    for policy in POLICIES {
+        for method in &methods {
+            for upgrade in [false, true] {
+                for (cookie, bearer) in COOKIES
+                    .iter()
+                    .flat_map(|c| BEARERS.iter().map(move |b| (*c, *b)))
+                {
+                    for (origin, fetch_site) in ORIGINS
+                        .iter()
+                        .flat_map(|o| SITES.iter().map(move |s| (*o, *s)))
+                    {
+                        for host in HOSTS {
+                            visit(
+                                policy,
+                                &Facts {
+                                    method,
+                                    upgrade,
+                                    tls: true,
+                                    host,
+                                    origin,
+                                    fetch_site,
+                                    cookie,
+                                    bearer,
+                                },
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_matrix() {
+    let (mut seen, mut passed) = (0_u32, 0_u32);
+    each(|policy, facts| {
+        seen += 1;
+        let verdict = decide(policy, facts, &names());
+        if let Ok(via) = verdict {
+            passed += 1;
+            holds_when_passed(policy, facts, via);
+        }
+        if facts.host != HOST {
+            assert_eq!(verdict, Err(Refusal::UnknownHost), "{facts:?}");
+        }
+        if should_pass(policy, facts) {
+            assert!(verdict.is_ok(), "{policy:?} {facts:?} {verdict:?}");
+        }
+    });
+    assert!(seen > 50_000 && passed > 1_000, "{seen} {passed}");
+}
+
+fn holds_when_passed(policy: Policy, facts: &Facts<'_>, via: Via) {
+    let at = format!("{policy:?} {facts:?}");
+    let session = matches!(facts.cookie, Cookie::Known { .. });
+    let token = facts.bearer == Bearer::Known { may: true };
+    match via {
+        Via::Nobody => assert_eq!(policy, Policy::Open, "{at}"),
+        Via::Cookie => assert!(session && policy != API_POWER, "{at}"),
+        Via::Bearer => assert!(token, "{at}"),
+    }
+    if policy == Policy::App && via == Via::Cookie {
+        assert_eq!(facts.cookie, Cookie::Known { assigned: true }, "{at}");
+    }
+    if policy != Policy::Open {
+        assert_ne!(facts.cookie, Cookie::Twice, "{at}");
+    }
+    let own = facts.origin == Some("https://station.example:8443");
+    let friend = facts.origin == Some("https://friend.example");
+    if via != Via::Bearer && facts.upgrade {
+        assert!(own || friend, "{at}");
+    }
+    let unsafe_method = !matches!(*facts.method, Method::GET | Method::HEAD);
+    if via != Via::Bearer && unsafe_method && !friend {
+        assert!(
+            match facts.fetch_site {
+                Some(site) => site == "same-origin" || site == "none",
+                None => own || facts.origin.is_none(),
+            },
+            "{at}"
+        );
+    }
+}
+
+/// What must never be refused.
+fn should_pass(policy: Policy, facts: &Facts<'_>) -> bool {
+    let own = facts.origin == Some("https://station.example:8443");
+    let browser = own && facts.fetch_site == Some("same-origin");
+    let person = facts.cookie == Cookie::Known { assigned: true };
+    let token = facts.cookie == Cookie::Absent && facts.bearer == Bearer::Known { may: true };
+    facts.host == HOST
+        && ((person && browser && policy != API_POWER)
+            || (token && policy != Policy::Open)
+            || (browser && policy == Policy::Open))
+}
+
+fn facts<'a>(method: &'a Method, host: &'a str) -> Facts<'a> {
+    Facts {
+        method,
+        upgrade: false,
+        tls: false,
+        host,
+        origin: None,
+        fetch_site: None,
+        cookie: Cookie::Absent,
+        bearer: Bearer::Absent,
+    }
+}
+
+#[test]
+fn hosts() {
+    let check = |host: &str, expect: bool| {
+        let verdict = decide(Policy::Open, &facts(&Method::GET, host), &names());
+        assert_eq!(verdict.is_ok(), expect, "{host}");
+    };
+    for good in [
+        "localhost",
+        "LOCALHOST:8710",
+        "127.0.0.1:1",
+        "[::1]:8710",
+        "[::1]",
+        "station.example:1",
+        "public.example",
+        "other.example:99",
+        "Station.Example",
+    ] {
+        check(good, true);
+    }
+    for bad in [
+        "",
+        ":80",
+        "localhost:",
+        "localhost:x",
+        "localhost.",
+        "127.0.0.1.evil.example",
+        "other.example",
+        "public.example:8443",
+        "::1",
+        "[::1",
+        "[::2]",
+        "localhost@evil.example",
+        "localhost:80:80",
+        "evil.example",
+        "169.254.169.254",
+        "[::1]x",
+    ] {
+        check(bad, false);
+    }
+}
+
+#[test]
+fn a_public_origin_is_taken_when_tls_ends_before_us() {
+    let with = |origin| Facts {
+        upgrade: true,
+        origin: Some(origin),
+        cookie: Cookie::Known { assigned: true },
+        ..facts(&Method::GET, "public.example")
+    };
+    let decide = |facts: &Facts<'_>| decide(Policy::App, facts, &names());
+    assert_eq!(decide(&with("https://public.example")), Ok(Via::Cookie));
+    assert_eq!(decide(&with("http://public.example")), Ok(Via::Cookie));
+    assert_eq!(
+        decide(&with("https://public.example:1")),
+        Err(Refusal::ForeignOrigin)
+    );
+    let elsewhere = Facts {
+        host: "localhost",
+        ..with("https://public.example")
+    };
+    assert_eq!(decide(&elsewhere), Err(Refusal::ForeignOrigin));
+}
+
+#[test]
+fn the_refusal_of_a_host_names_the_key() {
+    assert_eq!(Refusal::UnknownHost.status().as_u16(), 421);
+    assert!(Refusal::UnknownHost.advice().contains("`listen.hosts`"));
+    assert!(Refusal::NotSignedIn.advice().contains("`stationctl login`"));
+}

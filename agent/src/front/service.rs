@@ -1,0 +1,355 @@
+//! One request: refused by its bytes or by the gate, or handed to its route.
+//!
+//! Written as a future of its own, without boxes, because every request passes here.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderName, ORIGIN,
+    STRICT_TRANSPORT_SECURITY, UPGRADE, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use station_proto::problem::Problem;
+use tracing::{Span, debug, debug_span};
+
+use crate::base::redact;
+use crate::front::gate::credential::{self, Found as FoundCookie};
+use crate::front::gate::{self, Bearer, Cookie, Facts, Policy, Refusal, Via};
+use crate::front::routes::{Answer, Body, Caller, Found, Routes};
+use crate::front::wire::{Answering, Watch};
+use crate::front::{Config, Outside, Refused, Session, Token};
+
+/// What all connections have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) routes: Routes,
+    pub(super) outside: Outside,
+}
+
+/// The service of one connection.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) shared: Arc<Shared>,
+    pub(super) watch: Arc<Watch>,
+    pub(super) peer: SocketAddr,
+    pub(super) peer_text: HeaderValue,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<Guarded>;
+    type Error = Infallible;
+    type Future = Serving;
+
+    fn call(&self, request: Request<Incoming>) -> Serving {
+        let answering = self.watch.answering();
+        let span = debug_span!("request", id = self.watch.seen().heads);
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let path = redact::secrets(request.uri().path());
+            span.in_scope(|| debug!(method = %request.method(), path, "request"));
+        }
+        let step = self.judge(request);
+        Serving {
+            step,
+            answering: Some(answering),
+            watch: Arc::clone(&self.watch),
+            strict: self
+                .shared
+                .config
+                .tls
+                .as_ref()
+                .is_some_and(super::tls::Tls::strict),
+            span,
+        }
+    }
+}
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+impl Service {
+    fn judge(&self, request: Request<Incoming>) -> Step {
+        if let Some(fault) = self.watch.fault() {
+            let mut answer = problem(StatusCode::BAD_REQUEST, "bad-request", &fault.to_string());
+            answer.headers_mut().insert(CONNECTION, CLOSE);
+            return Step::Ready(Some(answer));
+        }
+        let found = self
+            .shared
+            .routes
+            .find(request.method(), request.uri().path());
+        let policy = match &found {
+            Found::Route(route) => route.policy,
+            Found::OtherMethods(policy, _) => *policy,
+            Found::Nothing => Policy::Session,
+        };
+        let caller = match self.admit(policy, &request) {
+            Ok(caller) => caller,
+            Err(refusal) => return Step::Ready(Some(self.refuse(refusal, &request))),
+        };
+        match found {
+            Found::Route(route) => Step::Handler(route.handler.handle(request, caller)),
+            Found::OtherMethods(_, methods) => Step::Ready(Some(other_method(&methods))),
+            Found::Nothing => {
+                let advice = "there is nothing at this path: see `/` and `/help`";
+                let status = StatusCode::NOT_FOUND;
+                Step::Ready(Some(self.page(status, "not-found", advice, &request)))
+            }
+        }
+    }
+
+    fn admit(&self, policy: Policy, request: &Request<Incoming>) -> Result<Caller, Refusal> {
+        let (config, headers) = (&self.shared.config, request.headers());
+        let (cookie, session) = self.session(policy, headers);
+        let asks_token = !matches!(
+            (cookie, policy),
+            (Cookie::Known { .. }, Policy::Session | Policy::App)
+                | (
+                    Cookie::Known { .. },
+                    Policy::Api {
+                        session_may: true,
+                        ..
+                    }
+                )
+        );
+        let (bearer, token) = match policy.action() {
+            Some(action) if asks_token => self.token(action, headers),
+            _ => (Bearer::Absent, None),
+        };
+        let facts = Facts {
+            method: request.method(),
+            upgrade: asks_websocket(headers),
+            tls: config.tls.is_some(),
+            host: text(headers, &HOST).unwrap_or_default(),
+            origin: text(headers, &ORIGIN),
+            fetch_site: text(headers, &FETCH_SITE),
+            cookie,
+            bearer,
+        };
+        let via = gate::decide(policy, &facts, &config.names.borrow())?;
+        let session = session.filter(|_| via == Via::Cookie);
+        let token = token.filter(|_| via == Via::Bearer);
+        let user = session.as_ref().map(|session| &session.user);
+        let user = user.or(token.as_ref().map(|token| &token.user)).cloned();
+        Ok(Caller {
+            via,
+            user,
+            session: session.map(|session| session.id),
+            token: token.map(|token| token.id),
+            tls: config.tls.is_some(),
+            peer: self.peer,
+            peer_text: self.peer_text.clone(),
+            cookie_name: Arc::clone(&config.cookie_name),
+        })
+    }
+
+    fn session(&self, policy: Policy, headers: &HeaderMap) -> (Cookie, Option<Session>) {
+        if policy == Policy::Open {
+            return (Cookie::Absent, None);
+        }
+        match credential::cookie(headers, &self.shared.config.cookie_name) {
+            FoundCookie::None => (Cookie::Absent, None),
+            FoundCookie::Twice => (Cookie::Twice, None),
+            FoundCookie::One(value) => match self.shared.outside.credentials.session(value) {
+                None => (Cookie::Unknown, None),
+                Some(session) => {
+                    let assigned = session.assigned;
+                    (Cookie::Known { assigned }, Some(session))
+                }
+            },
+        }
+    }
+
+    fn token(&self, action: &'static str, headers: &HeaderMap) -> (Bearer, Option<Token>) {
+        let Some(presented) = credential::bearer(headers) else {
+            return (Bearer::Absent, None);
+        };
+        match self.shared.outside.credentials.bearer(presented, action) {
+            None => (Bearer::Unknown, None),
+            Some(token) => (Bearer::Known { may: token.may }, Some(token)),
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal, request: &Request<Incoming>) -> Response<Body> {
+        let word = refusal.word();
+        debug!(refusal = word, peer = %self.peer, "refused");
+        let mut answer = self.page(refusal.status(), word, refusal.advice(), request);
+        if refusal.status() == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"stationd\"");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        answer
+    }
+
+    fn page(
+        &self,
+        status: StatusCode,
+        word: &'static str,
+        advice: &str,
+        request: &Request<Incoming>,
+    ) -> Response<Body> {
+        if !is_navigation(request.method(), request.headers()) {
+            return problem(status, word, advice);
+        }
+        let wanted = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
+        let mut answer = self.shared.outside.pages.refused(&Refused {
+            status,
+            word,
+            advice,
+            wanted,
+        });
+        *answer.status_mut() = status;
+        answer.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+        answer
+    }
+}
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+fn other_method(methods: &[&Method]) -> Response<Body> {
+    let allowed: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+    let allowed = allowed.join(", ");
+    let advice = format!("this path takes {allowed}");
+    let mut answer = problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        &advice,
+    );
+    if let Ok(value) = HeaderValue::from_str(&allowed) {
+        answer.headers_mut().insert(ALLOW, value);
+    }
+    answer
+}
+
+/// A problem document, for everyone but a browser that opens a page.
+fn problem(status: StatusCode, word: &str, detail: &str) -> Response<Body> {
+    let document = Problem {
+        kind: format!("about:stationd/{word}"),
+        title: status.canonical_reason().unwrap_or_default().to_owned(),
+        status: status.as_u16(),
+        detail: detail.to_owned(),
+    };
+    let bytes = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+    let mut answer = Response::new(
+        Full::new(bytes)
+            .map_err(|never| match never {})
+            .boxed_unsync(),
+    );
+    *answer.status_mut() = status;
+    let kind = HeaderValue::from_static("application/problem+json");
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    answer
+}
+
+/// The one value of a field; a repeated or unreadable one is present but matches nothing.
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    let only = values.next().is_none();
+    Some(value.to_str().ok().filter(|_| only).unwrap_or_default())
+}
+
+/// Whether the request asks for a websocket, even in a way that will not get one.
+fn asks_websocket(headers: &HeaderMap) -> bool {
+    headers.get_all(UPGRADE).iter().any(|value| {
+        let tokens = value.as_bytes().split(|byte| *byte == b',');
+        tokens
+            .into_iter()
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    })
+}
+
+/// Whether a browser wants to show the answer as a page.
+fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    if !matches!(*method, Method::GET | Method::HEAD) || asks_websocket(headers) {
+        return false;
+    }
+    match text(headers, &FETCH_MODE) {
+        Some(mode) => mode == "navigate",
+        None => text(headers, &ACCEPT).is_some_and(|accept| accept.contains("text/html")),
+    }
+}
+
+enum Step {
+    Ready(Option<Response<Body>>),
+    Handler(Answer),
+}
+
+/// A request in answer.
+pub(super) struct Serving {
+    step: Step,
+    answering: Option<Answering>,
+    watch: Arc<Watch>,
+    /// Tell browsers to insist on TLS.
+    strict: bool,
+    span: Span,
+}
+
+impl Future for Serving {
+    type Output = Result<Response<Guarded>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let _entered = this.span.enter();
+        let mut answer = match &mut this.step {
+            Step::Ready(answer) => answer.take().unwrap_or_default(),
+            Step::Handler(handler) => ready!(handler.as_mut().poll(cx)),
+        };
+        debug!(status = answer.status().as_u16(), "answered");
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            this.watch.stop();
+        }
+        if this.strict {
+            let value = HeaderValue::from_static("max-age=31536000");
+            answer
+                .headers_mut()
+                .insert(STRICT_TRANSPORT_SECURITY, value);
+        }
+        let answering = this.answering.take();
+        Poll::Ready(Ok(answer.map(|body| Guarded {
+            body,
+            _answering: answering,
+        })))
+    }
+}
+
+/// An answer's body; the request counts as being answered until it is gone.
+#[derive(Debug)]
+pub(super) struct Guarded {
+    body: Body,
+    _answering: Option<Answering>,
+}
+
+impl http_body::Body for Guarded {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,149 @@
+//! The loops: one accepts, one per connection serves it until it ends, idles too long or must stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::base::limits;
+use crate::base::tasks::Tasks;
+use crate::front::listener;
+use crate::front::service::{Service, Shared};
+use crate::front::wire::patience::{self, Patience, Verdict};
+use crate::front::wire::{Stream, Watch, Wire};
+
+/// Accepts until the daemon stops. Nothing that one connection does ends this loop.
+pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: Tasks) {
+    let slots = Arc::new(Semaphore::new(shared.config.connections));
+    let cancel = tasks.token().clone();
+    loop {
+        let (slot, accepted) = tokio::select! {
+            // Cancel-safe: nothing is taken when the token wins.
+            () = cancel.cancelled() => return,
+            // Cancel-safe: a slot that was taken is given back on drop, and `accept` takes a
+            // connection only when it completes.
+            both = next(&listener, &slots) => both,
+        };
+        match (slot, accepted) {
+            (Some(slot), Ok((stream, peer))) => {
+                let cancel = cancel.clone();
+                tasks.work(connection(stream, peer, Arc::clone(&shared), slot, cancel));
+            }
+            (None, _) => return,
+            (_, Err(error)) if listener::concerns_one_connection(&error) => {}
+            (_, Err(error)) => {
+                warn!(%error, "cannot accept a connection; trying again shortly");
+                sleep(listener::PAUSE).await;
+            }
+        }
+    }
+}
+
+type Accepted = std::io::Result<(TcpStream, SocketAddr)>;
+
+async fn next(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (Option<OwnedSemaphorePermit>, Accepted) {
+    let slot = Arc::clone(slots).acquire_owned().await.ok();
+    (slot, listener.accept().await)
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    slot: OwnedSemaphorePermit,
+    cancel: CancellationToken,
+) {
+    if let Err(error) = listener::prepare(&stream) {
+        debug!(%error, "the client left before it was served");
+        return;
+    }
+    let stream = match &shared.config.tls {
+        None => Stream::Plain(stream),
+        Some(tls) => {
+            let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+            match timeout(limits::TLS_TIMEOUT, handshake).await {
+                Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
+                Ok(Err(error)) => return debug!(%error, %peer, "TLS handshake failed"),
+                Err(_elapsed) => return debug!(%peer, "TLS handshake took too long"),
+            }
+        }
+    };
+    let watch = Arc::new(Watch::default());
+    let wire = Wire::new(stream, Arc::clone(&watch), slot);
+    let service = Service {
+        watch: Arc::clone(&watch),
+        peer,
+        peer_text: HeaderValue::from_str(&peer.ip().to_canonical().to_string())
+            .unwrap_or(HeaderValue::from_static("unknown")),
+        shared: Arc::clone(&shared),
+    };
+    serve(wire, service, watch, cancel).await;
+}
+
+async fn serve(wire: Wire, service: Service, watch: Arc<Watch>, cancel: CancellationToken) {
+    let (tick, patience_limits) = service.shared.config.patience();
+    let mut connection = Box::pin(
+        http1::Builder::new()
+            .header_read_timeout(None)
+            .max_headers(limits::HEADERS)
+            .max_buf_size(limits::CONNECTION_BUFFER)
+            .preserve_header_case(true)
+            .serve_connection(TokioIo::new(wire), service)
+            .with_upgrades(),
+    );
+    let mut ticks = interval(tick);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut patience = Patience::default();
+    loop {
+        tokio::select! {
+            // Polled in place, never dropped half-way.
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(%error, "connection ended early");
+                }
+                return;
+            }
+            // Cancel-safe: `cancelled` holds nothing.
+            () = cancel.cancelled() => break,
+            // Cancel-safe: a tick that is not taken comes again.
+            _ = ticks.tick() => match patience.tick(watch.seen(), patience_limits) {
+                Verdict::Wait => {}
+                Verdict::Retire => break,
+                Verdict::Cut => return debug!("a slow client was cut off"),
+            }
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    if timeout(limits::DRAIN, connection).await.is_err() {
+        debug!("a request was cut off at the end of the drain");
+    }
+}
+
+/// Limits in whole ticks; a tick is half the shortest of them.
+pub(super) fn in_ticks(
+    head: Duration,
+    idle: Duration,
+    stall: Duration,
+) -> (Duration, patience::Limits) {
+    let tick = (head.min(idle).min(stall) / 2).max(Duration::from_millis(10));
+    let ticks =
+        |limit: Duration| u32::try_from(limit.as_millis() / tick.as_millis()).unwrap_or(u32::MAX);
+    let limits = patience::Limits {
+        head: ticks(head),
+        idle: ticks(idle),
+        stall: ticks(stall),
+    };
+    (tick, limits)
+}

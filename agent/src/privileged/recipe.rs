@@ -1,0 +1,135 @@
+//! How each kind of app is started: arguments, environment and folder. Pure.
+//!
+//! An app listens on a Unix socket that only its user can reach, so JupyterLab has an empty token:
+//! a token that the proxy adds would switch off Jupyter's own XSRF and Origin checks.
+//! `PYTHONSAFEPATH` is not set, although the workspace may be shared: kernels would inherit it, and
+//! `import` of a file beside a script would fail. The server is safe without it: its working folder
+//! is local and empty, and it is started by its script, which puts no folder of the user's in front.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{AppRoot, RootConfig};
+use crate::os::command::Program;
+
+/// What kinds of app there are; a new one is one arm in each `match` of this file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    JupyterLab,
+}
+
+impl Kind {
+    /// As the configuration writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::JupyterLab => "jupyterlab",
+        }
+    }
+
+    /// The path below the app's own that a person opens.
+    pub fn open(self) -> &'static str {
+        match self {
+            Self::JupyterLab => "lab",
+        }
+    }
+
+    /// The program that is looked for.
+    pub(super) fn program(self) -> &'static str {
+        match self {
+            Self::JupyterLab => "jupyter-lab",
+        }
+    }
+}
+
+/// What is found out at the moment of the start.
+#[derive(Debug, Clone)]
+pub(super) struct Given {
+    pub(super) program: PathBuf,
+    pub(super) generation: u64,
+    /// The user's login PATH.
+    pub(super) path: String,
+}
+
+impl Given {
+    /// Fixed values, for telling whether two configurations start the same thing.
+    pub(super) fn for_comparison() -> Self {
+        Self { program: PathBuf::new(), generation: 0, path: String::new() }
+    }
+}
+
+/// The whole launch of one app.
+pub(super) fn build(root: &RootConfig, app: &AppRoot, given: &Given) -> Program {
+    let mut arguments: Vec<String> = app.command.iter().skip(1).cloned().collect();
+    match app.kind {
+        Kind::JupyterLab => arguments.extend(jupyterlab(root, app)),
+    }
+    Program {
+        program: given.program.clone(),
+        arguments,
+        environment: environment(root, app, given),
+        folder: root.sockets.join(app.name.as_str()),
+        account: root.user.account(),
+    }
+}
+
+fn jupyterlab(root: &RootConfig, app: &AppRoot) -> Vec<String> {
+    let socket = root.socket(&app.name);
+    let mut arguments = vec![
+        "--no-browser".to_owned(),
+        format!("--ServerApp.base_url=/apps/{}/", app.name),
+        format!("--ServerApp.sock={}", socket.display()),
+        "--ServerApp.sock_mode=0600".to_owned(),
+        "--IdentityProvider.token=".to_owned(),
+        "--PasswordIdentityProvider.hashed_password=".to_owned(),
+        // The Host is the public name; the proxy has the list of allowed ones.
+        "--ServerApp.allow_remote_access=True".to_owned(),
+        "--ServerApp.trust_xheaders=True".to_owned(),
+        "--ServerApp.allow_unauthenticated_access=False".to_owned(),
+        "--ServerApp.quit_button=False".to_owned(),
+        "--ServerApp.open_browser=False".to_owned(),
+        format!("--ServerApp.root_dir={}", app.workspace.display()),
+        format!("--ServerApp.preferred_dir={}", app.folder.display()),
+        // When to end what is idle is decided by stationd alone.
+        "--ServerApp.shutdown_no_activity_timeout=0".to_owned(),
+        "--MappingKernelManager.cull_idle_timeout=0".to_owned(),
+        "--TerminalManager.cull_inactive_timeout=0".to_owned(),
+        // These would ask servers on the internet.
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate".to_owned(),
+        "--LabApp.news_url=None".to_owned(),
+        "--LabApp.extension_manager=readonly".to_owned(),
+    ];
+    if root.user.uid == 0 {
+        arguments.push("--ServerApp.allow_root=True".to_owned());
+    }
+    arguments
+}
+
+fn environment(root: &RootConfig, app: &AppRoot, given: &Given) -> BTreeMap<String, String> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let mut environment = BTreeMap::from([("LANG".to_owned(), "C.UTF-8".to_owned())]);
+    environment.extend(root.environment.clone());
+    let own = [
+        ("HOME", text(&root.user.home)),
+        ("USER", root.user.name.clone()),
+        ("LOGNAME", root.user.name.clone()),
+        ("SHELL", text(&root.user.shell)),
+        ("PATH", with_own_folder(given)),
+        ("STATIOND_SOCKET", text(&root.admin_socket)),
+        ("STATIOND_UNIT", root.unit(&app.name, given.generation)),
+    ];
+    environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    environment
+}
+
+/// The program's own folder comes last: its siblings are found, the user's tools win.
+fn with_own_folder(given: &Given) -> String {
+    match given.program.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            format!("{}:{}", given.path, folder.display())
+        }
+        _ => given.path.clone(),
+    }
+}

@@ -1,0 +1,140 @@
+//! What is started, exactly, and which verbs are refused.
+
+use super::*;
+
+fn user() -> UnitUser {
+    UnitUser {
+        name: "ada".into(),
+        uid: 1000,
+        gid: 1000,
+        groups: vec![1000, 44],
+        home: "/home/ada".into(),
+        shell: "/bin/bash".into(),
+    }
+}
+
+fn root() -> RootConfig {
+    RootConfig {
+        instance: "abababab".into(),
+        keeper: "/usr/bin/stationd".into(),
+        keepers: "/var/lib/stationd/keepers".into(),
+        sockets: "/run/stationd/apps".into(),
+        logs: "/var/lib/stationd/logs/apps".into(),
+        tools: "/opt/stationd/tools".into(),
+        admin_socket: "/run/stationd/admin.sock".into(),
+        user: user(),
+        environment: BTreeMap::from([("TZ".into(), "Europe/Paris".into())]),
+        apps: vec![AppRoot {
+            name: AppName::parse("jupyterlab").unwrap(),
+            kind: Kind::JupyterLab,
+            command: Vec::new(),
+            workspace: "/mnt/stationd/workspace".into(),
+            folder: "/mnt/stationd/workspace/Users/ada".into(),
+        }],
+    }
+}
+
+const JUPYTERLAB: &str = "\
+/opt/stationd/tools/bin/jupyter-lab
+--no-browser
+--ServerApp.base_url=/apps/jupyterlab/
+--ServerApp.sock=/run/stationd/apps/jupyterlab/s.sock
+--ServerApp.sock_mode=0600
+--IdentityProvider.token=
+--PasswordIdentityProvider.hashed_password=
+--ServerApp.allow_remote_access=True
+--ServerApp.trust_xheaders=True
+--ServerApp.allow_unauthenticated_access=False
+--ServerApp.quit_button=False
+--ServerApp.open_browser=False
+--ServerApp.root_dir=/mnt/stationd/workspace
+--ServerApp.preferred_dir=/mnt/stationd/workspace/Users/ada
+--ServerApp.shutdown_no_activity_timeout=0
+--MappingKernelManager.cull_idle_timeout=0
+--TerminalManager.cull_inactive_timeout=0
+--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+--LabApp.news_url=None
+--LabApp.extension_manager=readonly
+in /run/stationd/apps/jupyterlab
+HOME=/home/ada
+LANG=C.UTF-8
+LOGNAME=ada
+PATH=/usr/bin:/bin:/opt/stationd/tools/bin
+SHELL=/bin/bash
+STATIOND_SOCKET=/run/stationd/admin.sock
+STATIOND_UNIT=abababab/jupyterlab/7
+TZ=Europe/Paris
+USER=ada
+";
+
+#[test]
+fn jupyterlab_is_started_like_this() {
+    let root = root();
+    let given = recipe::Given {
+        program: "/opt/stationd/tools/bin/jupyter-lab".into(),
+        generation: 7,
+        path: "/usr/bin:/bin".into(),
+    };
+    let program = recipe::build(&root, root.apps.first().unwrap(), &given);
+    let mut shown = vec![program.program.display().to_string()];
+    shown.extend(program.arguments);
+    shown.push(format!("in {}", program.folder.display()));
+    let variables = program.environment.iter();
+    shown.extend(variables.map(|(name, value)| format!("{name}={value}")));
+    assert_eq!(shown.join("\n"), JUPYTERLAB.trim_end());
+    let account = program.account.unwrap();
+    assert_eq!((account.uid, account.groups), (1000, vec![1000, 44]));
+}
+
+#[test]
+fn root_is_told_to_jupyter_only_when_it_is_root() {
+    let mut root = root();
+    root.user.uid = 0;
+    let program =
+        recipe::build(&root, root.apps.first().unwrap(), &recipe::Given::for_comparison());
+    let flag = "--ServerApp.allow_root=True".to_owned();
+    assert!(program.arguments.contains(&flag));
+}
+
+#[test]
+fn the_fingerprint_follows_what_is_started_and_nothing_else() {
+    let name = AppName::parse("jupyterlab").unwrap();
+    let before = root();
+    let mut elsewhere = before.clone();
+    elsewhere.logs = "/tmp/logs".into();
+    assert_eq!(before.fingerprint(&name), elsewhere.fingerprint(&name));
+    assert_ne!(before.digest(), elsewhere.digest());
+    let mut changed = before.clone();
+    changed.apps.first_mut().unwrap().workspace = "/data".into();
+    assert_ne!(before.fingerprint(&name), changed.fingerprint(&name));
+}
+
+#[tokio::test]
+async fn a_verb_of_another_configuration_or_app_is_refused() {
+    let root = root();
+    let app = AppName::parse("jupyterlab").unwrap();
+    let stale = Verb::StartApp { app: app.clone(), generation: 1, digest: "of yesterday".into() };
+    assert_eq!(execute(stale, &root).await, Err(Refusal::ConfigChanged));
+    let other = AppName::parse("other").unwrap();
+    let unknown = Verb::StartApp { app: other.clone(), generation: 1, digest: root.digest() };
+    assert_eq!(execute(unknown, &root).await, Err(Refusal::UnknownApp(other)));
+}
+
+#[tokio::test]
+async fn a_missing_program_names_the_places() {
+    let mut root = root();
+    root.user = UnitUser::own();
+    root.user.home = "/nonexistent-home".into();
+    root.apps.first_mut().unwrap().command = vec!["no-such-program".into()];
+    let verb = Verb::FindApp { app: AppName::parse("jupyterlab").unwrap(), digest: root.digest() };
+    let refusal = execute(verb, &root).await.unwrap_err();
+    let message = refusal.to_string();
+    for place in [
+        "/opt/stationd/tools/bin (tools)",
+        "/nonexistent-home/.local/bin (user)",
+        "/opt/conda/bin (conda)",
+        "(login PATH)",
+    ] {
+        assert!(message.contains(place), "{place} is not in: {message}");
+    }
+}

@@ -1,0 +1,401 @@
+//! Requests and websockets to the apps, chosen by name from a table, never by the client.
+//!
+//! ```text
+//! /apps/NAME/…  table: Ready ----> pool --> app's Unix socket, answer streamed back
+//!                      Ready, websocket --> handshake --101--> bytes relayed (tunnel)
+//!                      Starting -> 503, a page that refreshes itself
+//!                      Down -----> 503, a page with the last end, the last lines and what to do
+//!                      Redirect -> another app's address
+//! ```
+//!
+//! Invariants: nothing is buffered beyond one frame a direction; the path's bytes are untouched;
+//! our cookie and a token meant for us never reach an app; the other end of every socket is checked
+//! to run as the app's user. Limits: connecting to an app; idle connections. No limit on how long
+//! an app may take or a tunnel be quiet: long polls and notebooks need both.
+//!
+//! Not here: who may come in (the front's gate has decided), and how pages look ([`Pages`]).
+
+pub mod forward;
+pub mod frames;
+pub mod headers;
+pub mod metrics;
+mod pages;
+pub mod pool;
+pub mod route;
+mod task;
+mod tunnel;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use tokio::sync::watch;
+
+use crate::base::tasks::Tasks;
+use forward::{ForwardError, Upload};
+use headers::About;
+use metrics::Metrics;
+use pages::{Asked, State as Shown};
+use pool::Pool;
+use route::Place;
+use tunnel::{Buffers, Owner};
+
+/// The body of an answer.
+pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What is reachable below `/apps/`, by name.
+pub type Table = BTreeMap<String, Entry>;
+
+/// One name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    App(Target),
+    /// Another app's address: the name itself goes to `root`, all below it to `below` + the rest.
+    /// For `jupyter`: `/apps/jupyterlab/tree` and `/apps/jupyterlab`.
+    Redirect {
+        root: String,
+        below: String,
+    },
+}
+
+/// An app as the proxy sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub socket: PathBuf,
+    /// The user that the app runs as; whoever else holds the socket gets nothing.
+    pub peer_uid: u32,
+    pub prefix: Prefix,
+    pub state: State,
+}
+
+/// Whether the app knows that it lives below `/apps/NAME`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefix {
+    /// It does (Jupyter's `base_url`): the path goes through as it came.
+    Keep,
+    /// It does not (RStudio): the prefix is taken off and told in header fields.
+    Strip,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    Ready,
+    /// `message` is one sentence on what it waits for.
+    Starting {
+        message: String,
+    },
+    Down(Unavailable),
+}
+
+/// Why an app cannot be used now, and what to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unavailable {
+    /// The word of the app's phase, such as `failed`.
+    pub phase: String,
+    /// One sentence on what is going on.
+    pub message: String,
+    /// How it ended last.
+    pub last_end: Option<String>,
+    /// Its last log lines, oldest first, without secrets.
+    pub lines: Vec<String>,
+    /// What a person can do: a command in backquotes.
+    pub action: String,
+    /// A request starts it ([`Wake`]).
+    pub on_demand: bool,
+}
+
+/// Who sent the request; the front has let it pass.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub session: Option<Arc<str>>,
+    /// Names the token, if the caller came with one; its `Authorization` field was for us.
+    pub token: Option<Arc<str>>,
+    pub tls: bool,
+    /// The client's address as text.
+    pub peer_text: HeaderValue,
+    pub cookie_name: Arc<str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    FromClient,
+    FromApp,
+}
+
+/// Hears what is used. Called on the hot path: note it in memory, never block.
+pub trait Activity: Send + Sync {
+    /// A request went to the app.
+    fn http(&self, app: &str, caller: &Caller, path: &str);
+    /// Messages (not pings) went through a websocket; at most once a second and direction.
+    fn websocket_data(&self, app: &str, caller: &Caller, direction: Direction);
+}
+
+/// Knows whether a session or token that opened a websocket still holds.
+pub trait Sessions: Send + Sync {
+    fn still_valid(&self, caller: &Caller) -> bool;
+}
+
+/// Starts apps that run on demand.
+pub trait Wake: Send + Sync {
+    /// Somebody wants this app; called once until it has left `Down`.
+    fn wanted(&self, app: &str);
+}
+
+/// Shows people what is the matter. The status and `Retry-After` are set by the caller.
+pub trait Pages: Send + Sync {
+    /// The page refreshes itself.
+    fn starting(&self, app: &str, message: &str) -> Response<Body>;
+    fn unavailable(&self, app: &str, facts: &Unavailable) -> Response<Body>;
+    fn unknown(&self, app: &str, known: &[&str]) -> Response<Body>;
+}
+
+/// What the proxy asks of others.
+#[derive(Clone)]
+pub struct Outside {
+    pub activity: Arc<dyn Activity>,
+    pub sessions: Arc<dyn Sessions>,
+    pub wake: Arc<dyn Wake>,
+    pub pages: Arc<dyn Pages>,
+}
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outside").finish_non_exhaustive()
+    }
+}
+
+/// Answers everything below `/apps/`.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tasks: Tasks,
+    table: watch::Receiver<Arc<Table>>,
+    pools: Mutex<HashMap<String, Arc<Pool>>>,
+    woken: Mutex<HashSet<String>>,
+    buffers: Arc<Buffers>,
+    metrics: Metrics,
+    outside: Outside,
+}
+
+/// Makes the proxy and starts its housekeeping.
+pub fn spawn(
+    tasks: &Tasks,
+    table: watch::Receiver<Arc<Table>>,
+    metrics: Metrics,
+    outside: Outside,
+) -> Proxy {
+    let inner = Arc::new(Inner {
+        tasks: tasks.clone(),
+        table,
+        pools: Mutex::default(),
+        woken: Mutex::default(),
+        buffers: Arc::default(),
+        metrics,
+        outside,
+    });
+    tasks.part("proxy", task::sweep(Arc::clone(&inner)));
+    Proxy { inner }
+}
+
+impl Proxy {
+    /// Answers one request. The future owns all it needs.
+    pub fn handle(
+        &self,
+        request: Request<Incoming>,
+        caller: Caller,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let inner = Arc::clone(&self.inner);
+        async move { inner.handle(request, caller).await }
+    }
+
+    /// Websockets that are open now.
+    pub fn open_tunnels(&self) -> i64 {
+        self.inner.metrics.open_tunnels()
+    }
+}
+
+impl Inner {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, caller: Caller) -> Response<Body> {
+        let asked = Asked::of(&request);
+        let table = Arc::clone(&self.table.borrow());
+        let (name, rest) = match route::place(request.uri().path()) {
+            Place::App { name, rest } => (name, rest),
+            Place::NoSlash { name } if table.contains_key(name) => {
+                let target = request.uri().path_and_query();
+                return pages::redirect(asked, &target.map(route::with_slash).unwrap_or_default());
+            }
+            Place::NoSlash { name } => (name, ""),
+            Place::Elsewhere => ("", ""),
+        };
+        // The name as the table has it: the one in the path moves on with the request.
+        let (name, target) = match table.get_key_value(name) {
+            None => return self.unknown(asked, name, &table),
+            Some((_, Entry::Redirect { root, below })) => {
+                let to = pages::redirected(request.uri(), (root, below), rest);
+                return pages::redirect(asked, &to);
+            }
+            Some((name, Entry::App(target))) => (name.as_str(), target),
+        };
+        match &target.state {
+            State::Ready => self.pass_on(request, caller, (name, target)).await,
+            State::Starting { message } => self.starting(asked, name, message),
+            State::Down(facts) if facts.on_demand => {
+                if self.woken().insert(name.into()) {
+                    self.outside.wake.wanted(name);
+                }
+                self.starting(asked, name, &facts.message)
+            }
+            State::Down(facts) => self.unavailable(asked, name, facts),
+        }
+    }
+
+    async fn pass_on(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        caller: Caller,
+        (name, target): (&str, &Target),
+    ) -> Response<Body> {
+        let asked = Asked::of(&request);
+        let pool = self.pool(name, target);
+        self.outside
+            .activity
+            .http(name, &caller, request.uri().path());
+        let answer = self.exchange(&pool, request, caller, (name, target)).await;
+        match answer {
+            Ok(answer) => {
+                self.metrics.answered.inc();
+                answer
+            }
+            Err(error) => self.failed(asked, name, &error),
+        }
+    }
+
+    async fn exchange(
+        self: &Arc<Self>,
+        pool: &Arc<Pool>,
+        mut request: Request<Incoming>,
+        caller: Caller,
+        (name, target): (&str, &Target),
+    ) -> Result<Response<Body>, ForwardError> {
+        let websocket = asked_websocket(&request);
+        let client = websocket.then(|| hyper::upgrade::on(&mut request));
+        let (mut head, body) = request.into_parts();
+        headers::to_app(
+            &mut head.headers,
+            &About {
+                tls: caller.tls,
+                peer: &caller.peer_text,
+                cookie_name: &caller.cookie_name,
+                by_token: caller.token.is_some(),
+                websocket,
+            },
+        );
+        if target.prefix == Prefix::Strip {
+            strip(&mut head, name, caller.tls);
+        }
+        head.version = http::Version::HTTP_11;
+        let (upload, uploaded) = Upload::new(body, &self.metrics.bytes_to_app);
+        let request = Request::from_parts(head, upload);
+        match client {
+            None => forward::forward(pool, request, uploaded, &self.tasks, &self.metrics).await,
+            Some(client) => {
+                let app = name.to_owned();
+                let owner = Owner { app, caller };
+                tunnel::open(self, pool, request, client, owner).await
+            }
+        }
+    }
+
+    fn starting(&self, asked: Asked, name: &str, message: &str) -> Response<Body> {
+        self.metrics.unavailable.inc();
+        let shown = Shown::Starting { message };
+        pages::show(asked, name, shown, &*self.outside.pages)
+    }
+
+    fn unavailable(&self, asked: Asked, name: &str, facts: &Unavailable) -> Response<Body> {
+        self.metrics.unavailable.inc();
+        let shown = Shown::Down(facts);
+        pages::show(asked, name, shown, &*self.outside.pages)
+    }
+
+    fn unknown(&self, asked: Asked, name: &str, table: &Table) -> Response<Body> {
+        let known: Vec<&str> = table.keys().map(String::as_str).collect();
+        pages::show(asked, name, Shown::Unknown(&known), &*self.outside.pages)
+    }
+
+    fn failed(&self, asked: Asked, name: &str, error: &ForwardError) -> Response<Body> {
+        self.metrics.failed.inc();
+        if matches!(error, ForwardError::Connect(_)) {
+            self.metrics.connect_errors.inc();
+        }
+        let reason = crate::base::chain::Chain(error).to_string();
+        tracing::info!(app = name, reason, "an app did not answer");
+        let facts = Unavailable {
+            phase: "unreachable".to_owned(),
+            message: reason,
+            action: format!("see `stationctl app logs {name}`, or restart it"),
+            ..Unavailable::default()
+        };
+        pages::show(asked, name, Shown::Down(&facts), &*self.outside.pages)
+    }
+
+    /// The pool of an app; a new one if the app has another socket than before.
+    fn pool(&self, name: &str, target: &Target) -> Arc<Pool> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        match pools.get(name) {
+            Some(pool) if pool.socket == target.socket && pool.peer_uid == target.peer_uid => {
+                Arc::clone(pool)
+            }
+            _ => {
+                let pool = Arc::new(Pool::new(target.socket.clone(), target.peer_uid));
+                pools.insert(name.to_owned(), Arc::clone(&pool));
+                self.woken().remove(name);
+                pool
+            }
+        }
+    }
+
+    /// Closes idle connections and forgets what is no longer up.
+    fn sweep(&self) {
+        let table = Arc::clone(&self.table.borrow());
+        let is_down = |name: &String| matches!(table.get(name), Some(Entry::App(target)) if matches!(target.state, State::Down(_)));
+        self.woken().retain(is_down);
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|name, pool| {
+            pool.sweep();
+            table.contains_key(name) && !is_down(name)
+        });
+    }
+
+    fn woken(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn asked_websocket(request: &Request<Incoming>) -> bool {
+    *request.method() == http::Method::GET && headers::asks_websocket(request.headers())
+}
+
+fn strip(head: &mut http::request::Parts, name: &str, tls: bool) {
+    let Some(target) = head.uri.path_and_query() else {
+        return;
+    };
+    headers::announce_prefix(
+        &mut head.headers,
+        &format!("/apps/{name}"),
+        target.as_str(),
+        tls,
+    );
+    if let Some(stripped) = route::stripped(target, name) {
+        head.uri = Uri::from(stripped);
+    }
+}

@@ -1,0 +1,159 @@
+//! Reads websocket frame headers as bytes pass, and alters nothing. Pure.
+//!
+//! It knows where frames end, so that a Close can be placed between two of them, and tells data
+//! from keep-alive, so that a quiet page that only pings does not count as work.
+
+/// Frames that began in the bytes just read.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Text and binary messages and their continuations.
+    pub data: u32,
+    /// Ping, pong and close.
+    pub control: u32,
+}
+
+/// The place in one direction of a websocket.
+#[derive(Debug, Default, Clone)]
+pub struct Frames {
+    header: [u8; HEADER_BYTES],
+    have: u8,
+    /// Bytes left of the frame whose header is complete.
+    left: u64,
+    /// The stream is not websocket framing (a length over 2^63): nothing more is read into it.
+    lost: bool,
+}
+
+/// The first two bytes and the longest length; the mask counts as payload.
+const HEADER_BYTES: usize = 10;
+
+impl Frames {
+    /// Follows the next bytes.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Seen {
+        let mut seen = Seen::default();
+        while !bytes.is_empty() && !self.lost {
+            if self.left > 0 {
+                let here = usize::try_from(self.left).map_or(bytes.len(), |l| l.min(bytes.len()));
+                self.left -= here as u64;
+                bytes = bytes.get(here..).unwrap_or_default();
+                continue;
+            }
+            let Some((&byte, rest)) = bytes.split_first() else {
+                break;
+            };
+            bytes = rest;
+            self.header_byte(byte, &mut seen);
+        }
+        seen
+    }
+
+    /// A frame has ended and the next has not begun.
+    pub fn at_boundary(&self) -> bool {
+        !self.lost && self.left == 0 && self.have == 0
+    }
+
+    fn header_byte(&mut self, byte: u8, seen: &mut Seen) {
+        if let Some(place) = self.header.get_mut(usize::from(self.have)) {
+            *place = byte;
+        }
+        self.have += 1;
+        let [first, second, length @ ..] = self.header;
+        let wide = match second & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        if usize::from(self.have) < 2 + wide {
+            return;
+        }
+        let payload = match wide {
+            2 => u64::from(u16::from_be_bytes([length[0], length[1]])),
+            8 => u64::from_be_bytes(length),
+            _ => u64::from(second & 0x7f),
+        };
+        let mask = if second & 0x80 == 0 { 0 } else { 4 };
+        self.have = 0;
+        self.lost = payload >> 63 == 1;
+        self.left = payload.saturating_add(mask);
+        if first & 0x08 == 0 {
+            seen.data += 1;
+        } else {
+            seen.control += 1;
+        }
+    }
+}
+
+/// A Close frame as a server sends it.
+pub const fn close(code: u16) -> [u8; 4] {
+    let [high, low] = code.to_be_bytes();
+    [0x88, 2, high, low]
+}
+
+/// "Going away": the proxy stops; clients reconnect.
+pub const GOING_AWAY: u16 = 1001;
+/// "Policy violation": the session has ended.
+pub const POLICY: u16 = 1008;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(opcode: u8, payload: usize, masked: bool) -> Vec<u8> {
+        let mask = if masked { 0x80 } else { 0 };
+        let mut bytes = vec![0x80 | opcode];
+        match payload {
+            0..=125 => bytes.push(mask | u8::try_from(payload).unwrap()),
+            126..=0xffff => {
+                bytes.push(mask | 0x7e);
+                bytes.extend(u16::try_from(payload).unwrap().to_be_bytes());
+            }
+            _ => {
+                bytes.push(mask | 0x7f);
+                bytes.extend((payload as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(vec![0x81; payload + if masked { 4 } else { 0 }]);
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_counted_wherever_they_are_cut(
+            plan in proptest::collection::vec((0_u8..16, 0_usize..70_000, any::<bool>()), 0..6),
+            cut in 1_usize..5_000,
+        ) {
+            let whole: Vec<u8> = plan.iter().flat_map(|(o, n, m)| frame(*o, *n, *m)).collect();
+            let mut frames = Frames::default();
+            let mut sum = Seen::default();
+            for piece in whole.chunks(cut) {
+                let seen = frames.feed(piece);
+                sum.data += seen.data;
+                sum.control += seen.control;
+            }
+            let control = plan.iter().filter(|(opcode, ..)| opcode & 8 != 0).count();
+            prop_assert_eq!(sum.control as usize, control);
+            prop_assert_eq!(sum.data as usize, plan.len() - control);
+            prop_assert!(frames.at_boundary());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            Frames::default().feed(&bytes);
+        }
+    }
+
+    #[test]
+    fn inside_a_frame_is_no_boundary() {
+        let whole = frame(1, 300, true);
+        for cut in 1..whole.len() {
+            let mut frames = Frames::default();
+            frames.feed(&whole[..cut]);
+            assert!(!frames.at_boundary(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn the_close_frame() {
+        assert_eq!(close(GOING_AWAY), [0x88, 0x02, 0x03, 0xe9]);
+    }
+}

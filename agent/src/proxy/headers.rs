@@ -1,0 +1,199 @@
+//! Which header fields go through. Pure.
+//!
+//! Hop-by-hop fields (RFC 9110, 7.6.1) and those that `Connection` names stay here; what we say
+//! about the client is overwritten, never appended; our own credentials never reach an app. All
+//! other fields, repeated ones too, go through as they came.
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TE, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue};
+
+/// What an app is told about the client, and what it is not.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    pub tls: bool,
+    /// The client's address.
+    pub peer: &'a HeaderValue,
+    /// The name of our cookie.
+    pub cookie_name: &'a str,
+    /// The caller came with a token: the `Authorization` field was for us.
+    pub by_token: bool,
+    /// Ask the app for a websocket.
+    pub websocket: bool,
+}
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const SCHEME: HeaderName = HeaderName::from_static("x-scheme");
+const RSTUDIO_REQUEST: HeaderName = HeaderName::from_static("x-rstudio-request");
+const RSTUDIO_ROOT: HeaderName = HeaderName::from_static("x-rstudio-root-path");
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+const UPGRADE_TOKEN: HeaderValue = HeaderValue::from_static("Upgrade");
+
+/// Makes a client's fields into those that the app gets.
+pub fn to_app(headers: &mut HeaderMap, about: &About<'_>) {
+    let trailers = headers.get(TE).is_some_and(takes_trailers);
+    let gone = unwanted(headers, |name| is_hop(name) || is_about_client(name));
+    for name in gone {
+        headers.remove(name);
+    }
+    if about.by_token {
+        headers.remove(AUTHORIZATION);
+    }
+    without_cookie(headers, about.cookie_name);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if about.websocket {
+        headers.insert(CONNECTION, UPGRADE_TOKEN);
+        headers.insert(UPGRADE, WEBSOCKET);
+    }
+    let scheme = HeaderValue::from_static(if about.tls { "https" } else { "http" });
+    headers.insert(FORWARDED_FOR, about.peer.clone());
+    headers.insert(REAL_IP, about.peer.clone());
+    headers.insert(FORWARDED_PROTO, scheme.clone());
+    headers.insert(SCHEME, scheme);
+    if let Some(host) = headers.get(HOST).cloned() {
+        headers.insert(FORWARDED_PORT, port(&host, about.tls));
+        headers.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// Tells an app that lives below a prefix that it does not see where it is. RStudio reads the
+/// `X-RStudio-…` fields, others `X-Forwarded-Prefix`.
+pub fn announce_prefix(headers: &mut HeaderMap, prefix: &str, target: &str, tls: bool) {
+    let scheme = if tls { "https" } else { "http" };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let url = format!("{scheme}://{}{target}", host.unwrap_or_default());
+    if let Ok(url) = HeaderValue::from_str(&url) {
+        headers.insert(RSTUDIO_REQUEST, url);
+    }
+    if let Ok(prefix) = HeaderValue::from_str(prefix) {
+        headers.insert(RSTUDIO_ROOT, prefix.clone());
+        headers.insert(FORWARDED_PREFIX, prefix);
+    }
+}
+
+/// Makes an app's fields into those that the client gets.
+pub fn to_client(headers: &mut HeaderMap, switched: bool) {
+    let gone = unwanted(headers, is_hop);
+    for name in gone {
+        headers.remove(name);
+    }
+    if switched {
+        headers.insert(CONNECTION, UPGRADE_TOKEN);
+        headers.insert(UPGRADE, WEBSOCKET);
+    }
+}
+
+/// Whether a request asks for a websocket in the way of RFC 6455.
+pub fn asks_websocket(headers: &HeaderMap) -> bool {
+    let named = |name: HeaderName, token: &[u8]| {
+        let mut values = headers.get_all(name).iter();
+        values.any(|value| tokens(value).any(|seen| seen.eq_ignore_ascii_case(token)))
+    };
+    named(UPGRADE, b"websocket") && named(CONNECTION, b"upgrade")
+}
+
+fn unwanted(headers: &HeaderMap, fixed: fn(&str) -> bool) -> Vec<HeaderName> {
+    let mut gone: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| fixed(name.as_str()))
+        .cloned()
+        .collect();
+    for value in headers.get_all(CONNECTION) {
+        let named = tokens(value).filter_map(|token| HeaderName::from_bytes(token).ok());
+        // Host and the framing of the body are not a client's to take away.
+        gone.extend(named.filter(|name| *name != HOST && *name != CONTENT_LENGTH));
+    }
+    gone
+}
+
+fn is_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-authentication-info"
+            | "expect"
+    )
+}
+
+fn is_about_client(name: &str) -> bool {
+    match name.as_bytes().first() {
+        Some(b'x') => {
+            name.starts_with("x-forwarded-")
+                || name.starts_with("x-rstudio-")
+                || matches!(name, "x-real-ip" | "x-scheme" | "x-proxycontextpath")
+        }
+        Some(b'f') => name == "forwarded",
+        Some(b'p') => name.starts_with("proxy-") || name == "proxy",
+        _ => false,
+    }
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let parts = value.as_bytes().split(|byte| *byte == b',');
+    parts
+        .map(<[u8]>::trim_ascii)
+        .filter(|part| !part.is_empty())
+}
+
+fn takes_trailers(value: &HeaderValue) -> bool {
+    tokens(value).any(|token| token.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Takes our cookie out of every `Cookie` field; the others keep their bytes.
+fn without_cookie(headers: &mut HeaderMap, ours: &str) {
+    let is_ours = |pair: &[u8]| {
+        let rest = pair.trim_ascii().strip_prefix(ours.as_bytes());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
+    };
+    let pairs = |value: &HeaderValue| {
+        let bytes = value.as_bytes();
+        bytes.split(|byte| *byte == b';').any(is_ours)
+    };
+    if !headers.get_all(COOKIE).iter().any(pairs) {
+        return;
+    }
+    let fields: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
+    headers.remove(COOKIE);
+    for field in fields {
+        if !pairs(&field) {
+            headers.append(COOKIE, field);
+            continue;
+        }
+        let parts = field.as_bytes().split(|byte| *byte == b';');
+        let kept: Vec<&[u8]> = parts.filter(|pair| !is_ours(pair)).collect();
+        let joined = kept.join(&b';');
+        let left = joined.trim_ascii_start();
+        if let Ok(value) = HeaderValue::from_bytes(left)
+            && !left.is_empty()
+        {
+            headers.append(COOKIE, value);
+        }
+    }
+}
+
+fn port(host: &HeaderValue, tls: bool) -> HeaderValue {
+    let text = host.to_str().unwrap_or_default();
+    let after_name = text.rsplit_once(':').map(|(_, port)| port);
+    after_name
+        .filter(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|port| HeaderValue::from_str(port).ok())
+        .unwrap_or(HeaderValue::from_static(if tls { "443" } else { "80" }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Connections to one app's socket, kept between requests.
+//!
+//! A connection is moved by whoever uses it, not by a task of its own: a request costs no task
+//! switch, and a connection that the app has closed shows when it is taken out. A connection goes
+//! back only after a whole answer to a whole request.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tokio::time::{sleep, timeout};
+
+use crate::base::limits;
+use crate::os::{clock, socket};
+use crate::proxy::forward::Upload;
+
+/// Why an app could not be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("cannot connect to {socket}")]
+    Connect { socket: PathBuf, source: io::Error },
+    #[error("{socket} did not accept a connection within {} ms", limits::APP_CONNECT.as_millis())]
+    TimedOut { socket: PathBuf },
+    #[error("{socket} belongs to user {seen}, and the app runs as user {wanted}")]
+    WrongPeer {
+        socket: PathBuf,
+        seen: u32,
+        wanted: u32,
+    },
+    #[error("cannot speak HTTP to {socket}")]
+    Handshake {
+        socket: PathBuf,
+        source: hyper::Error,
+    },
+}
+
+/// One connection to an app.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) sender: SendRequest<Upload>,
+    pub(super) connection: Box<Connection<TokioIo<UnixStream>, Upload>>,
+    ended: bool,
+    idle_since: Duration,
+}
+
+impl Link {
+    /// Moves bytes both ways as far as they go.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.ended && Pin::new(&mut *self.connection).poll(cx).is_ready() {
+            self.ended = true;
+        }
+    }
+
+    /// Whether it takes another request.
+    fn is_ready(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        !self.ended && self.sender.is_ready()
+    }
+}
+
+/// A connection from the pool, and how long it lay there; zero for a new one.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) link: Link,
+    pub(super) idle: Option<Duration>,
+}
+
+/// The connections to one app.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) socket: PathBuf,
+    pub(super) peer_uid: u32,
+    idle: Mutex<Vec<Link>>,
+}
+
+impl Pool {
+    pub(super) fn new(socket: PathBuf, peer_uid: u32) -> Self {
+        Self {
+            socket,
+            peer_uid,
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// An idle connection, or a new one.
+    pub(super) async fn take(&self) -> Result<Taken, ConnectError> {
+        while let Some(mut link) = self.pop() {
+            let idle = clock::since_boot().saturating_sub(link.idle_since);
+            if idle < limits::APP_IDLE && link.is_ready() {
+                let idle = Some(idle);
+                return Ok(Taken { link, idle });
+            }
+        }
+        let link = self.connect().await?;
+        Ok(Taken { link, idle: None })
+    }
+
+    /// Takes a connection back, if it can be used again.
+    pub(super) fn give(&self, mut link: Link) {
+        if !link.is_ready() {
+            return;
+        }
+        link.idle_since = clock::since_boot();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < limits::APP_IDLE_CONNECTIONS {
+            idle.push(link);
+        }
+    }
+
+    /// Closes what lay idle too long.
+    pub(super) fn sweep(&self) {
+        let now = clock::since_boot();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|link| now.saturating_sub(link.idle_since) < limits::APP_IDLE);
+    }
+
+    /// A new connection, whose other end runs as the app's user.
+    pub(super) async fn connect(&self) -> Result<Link, ConnectError> {
+        let stream = match timeout(limits::APP_CONNECT, self.dial()).await {
+            Ok(stream) => stream?,
+            Err(_elapsed) => {
+                return Err(ConnectError::TimedOut {
+                    socket: self.socket.clone(),
+                });
+            }
+        };
+        let peer = socket::peer(&stream).map_err(|source| self.failed(source))?;
+        if peer.uid != self.peer_uid {
+            return Err(ConnectError::WrongPeer {
+                socket: self.socket.clone(),
+                seen: peer.uid,
+                wanted: self.peer_uid,
+            });
+        }
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .max_buf_size(limits::CONNECTION_BUFFER)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|source| ConnectError::Handshake {
+                socket: self.socket.clone(),
+                source,
+            })?;
+        Ok(Link {
+            sender,
+            connection: Box::new(connection),
+            ended: false,
+            idle_since: Duration::ZERO,
+        })
+    }
+
+    /// Connects; a full backlog answers "would block" at once and is waited out.
+    async fn dial(&self) -> Result<UnixStream, ConnectError> {
+        let mut pause = Duration::from_millis(2);
+        loop {
+            match UnixStream::connect(&self.socket).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_millis(100));
+                }
+                Err(source) => return Err(self.failed(source)),
+            }
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> ConnectError {
+        ConnectError::Connect {
+            socket: self.socket.clone(),
+            source,
+        }
+    }
+
+    fn pop(&self) -> Option<Link> {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+    }
+}

@@ -1,0 +1,264 @@
+//! A websocket: the handshake goes to the app first, then bytes are relayed until both ends close.
+//!
+//! ```text
+//! relaying --stop / session over--> leaving --frame border--> Close sent --client closed--> end
+//!     '--both directions ended--> end           '-- limits::DRAIN over --> end
+//! ```
+//!
+//! There is no limit on how long a tunnel may be quiet; a dead client is found by TCP keep-alive.
+//! Bytes are never altered: terminating proxies get close codes, compression and subprotocols wrong.
+
+mod buffers;
+mod half;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Empty};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tracing::debug;
+
+pub(super) use buffers::Buffers;
+use half::Half;
+
+use crate::base::limits;
+use crate::os::clock;
+use crate::proxy::forward::{self, ForwardError, Upload};
+use crate::proxy::frames::{self, Seen};
+use crate::proxy::headers;
+use crate::proxy::pool::{Link, Pool};
+use crate::proxy::{Body, Caller, Direction, Inner};
+
+/// Whose tunnel it is.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) app: String,
+    pub(super) caller: Caller,
+}
+
+/// Asks the app for a websocket. Any answer but 101 is passed on as it is.
+pub(super) async fn open(
+    inner: &Arc<Inner>,
+    pool: &Arc<Pool>,
+    request: Request<Upload>,
+    client: OnUpgrade,
+    owner: Owner,
+) -> Result<Response<Body>, ForwardError> {
+    let link = pool.connect().await.map_err(ForwardError::Connect)?;
+    let Link {
+        mut sender,
+        connection,
+        ..
+    } = link;
+    let mut connection = Box::pin(connection.with_upgrades());
+    let mut ended = false;
+    let mut answer = pin!(sender.send_request(request));
+    let answered = poll_fn(|cx| {
+        if !ended {
+            ended = connection.as_mut().poll(cx).is_ready();
+        }
+        answer.as_mut().poll(cx)
+    });
+    let mut answer = answered.await.map_err(ForwardError::Exchange)?;
+    let upstream = hyper::upgrade::on(&mut answer);
+    let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if !ended {
+        // It ends with the answer's body, or at once when it hands the stream over.
+        inner.tasks.work(async move { drop(connection.await) });
+    }
+    if !switched {
+        return Ok(forward::down(answer, None, pool, &inner.metrics));
+    }
+    inner
+        .tasks
+        .work(relay(Arc::clone(inner), client, upstream, owner));
+    let (mut head, _no_body) = answer.into_parts();
+    head.version = Version::HTTP_11;
+    headers::to_client(&mut head.headers, true);
+    let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
+    Ok(Response::from_parts(head, empty))
+}
+
+async fn relay(inner: Arc<Inner>, client: OnUpgrade, upstream: OnUpgrade, owner: Owner) {
+    let both = async { Ok::<_, hyper::Error>((upstream.await?, client.await?)) };
+    let cancel = inner.tasks.token().clone();
+    let opened = cancel.run_until_cancelled(timeout(limits::HEAD_TIMEOUT, both));
+    let Some(Ok(Ok((app, client)))) = opened.await else {
+        return debug!("a websocket ended before it began");
+    };
+    inner.metrics.tunnels.inc();
+    let tunnel = Tunnel {
+        client: TokioIo::new(client),
+        app: TokioIo::new(app),
+        up: Half::default(),
+        down: Half::default(),
+        tick: Box::pin(sleep(limits::TUNNEL_CHECK)),
+        cancelled: Some(Box::pin(cancel.cancelled_owned())),
+        leaving: None,
+        moved: false,
+        noted: Noted::default(),
+        owner,
+        inner: Arc::clone(&inner),
+    };
+    if let Err(error) = tunnel.await {
+        debug!(%error, "a websocket broke");
+    }
+    inner.metrics.tunnels.dec();
+}
+
+/// An open websocket.
+struct Tunnel {
+    client: TokioIo<Upgraded>,
+    app: TokioIo<Upgraded>,
+    up: Half,
+    down: Half,
+    tick: Pin<Box<Sleep>>,
+    cancelled: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// The code of the Close that the client is to get.
+    leaving: Option<u16>,
+    /// Bytes moved since the last tick.
+    moved: bool,
+    noted: Noted,
+    owner: Owner,
+    inner: Arc<Inner>,
+}
+
+/// When activity was last reported, per direction.
+#[derive(Debug, Default)]
+struct Noted {
+    from_client: Option<Duration>,
+    from_app: Option<Duration>,
+}
+
+/// Activity is reported at most once in this time.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+
+impl Future for Tunnel {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Some(cancelled) = &mut this.cancelled
+            && cancelled.as_mut().poll(cx).is_ready()
+        {
+            this.cancelled = None;
+            this.leave(frames::GOING_AWAY);
+        }
+        while this.tick.as_mut().poll(cx).is_ready() {
+            if this.leaving.is_some() || this.half_closed_and_quiet() {
+                return Poll::Ready(Ok(()));
+            }
+            this.moved = false;
+            this.tick
+                .as_mut()
+                .reset(Instant::now() + limits::TUNNEL_CHECK);
+            if !this.inner.outside.sessions.still_valid(&this.owner.caller) {
+                this.leave(frames::POLICY);
+            }
+        }
+        match this.leaving {
+            None => this.relay(cx),
+            Some(code) => this.say_goodbye(cx, code),
+        }
+    }
+}
+
+impl Tunnel {
+    fn leave(&mut self, code: u16) {
+        self.leaving = Some(code);
+        self.down.stop_at_boundary();
+        self.tick.as_mut().reset(Instant::now() + limits::DRAIN);
+    }
+
+    /// One side has closed and the other neither speaks nor closes.
+    fn half_closed_and_quiet(&self) -> bool {
+        (self.up.is_done() || self.down.is_done()) && !self.moved
+    }
+
+    fn relay(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let up = self.up.is_done() || self.poll_up(cx)?.is_ready();
+        let down = self.down.is_done() || self.poll_down(cx)?.is_ready();
+        if up && down {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (inner, owner, noted) = (&self.inner, &self.owner, &mut self.noted.from_client);
+        let moved = &mut self.moved;
+        let mut seen = |seen: Seen, bytes: usize| {
+            *moved = true;
+            inner.metrics.bytes_to_app.inc_by(bytes as u64);
+            note(inner, owner, noted, seen, Direction::FromClient);
+        };
+        let ends = (&mut self.client, &mut self.app);
+        self.up.poll(cx, ends, &inner.buffers, &mut seen)
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (inner, owner, noted) = (&self.inner, &self.owner, &mut self.noted.from_app);
+        let moved = &mut self.moved;
+        let mut seen = |seen: Seen, bytes: usize| {
+            *moved = true;
+            inner.metrics.bytes_to_client.inc_by(bytes as u64);
+            note(inner, owner, noted, seen, Direction::FromApp);
+        };
+        let ends = (&mut self.app, &mut self.client);
+        self.down.poll(cx, ends, &inner.buffers, &mut seen)
+    }
+
+    /// Finishes the frame that is on its way to the client, sends Close and waits for the client
+    /// to close too: a socket closed with unread bytes would take the Close back.
+    fn say_goodbye(&mut self, cx: &mut Context<'_>, code: u16) -> Poll<io::Result<()>> {
+        if !self.down.is_done() {
+            let ended = self.poll_down(cx)?;
+            if ended.is_pending() && !self.down.at_boundary() {
+                return Poll::Pending;
+            }
+            if ended.is_pending() {
+                self.down
+                    .close_with(&frames::close(code), &self.inner.buffers);
+                if self.poll_down(cx)?.is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        }
+        let mut waste = [0; 1024];
+        loop {
+            let mut space = ReadBuf::new(&mut waste);
+            let polled = Pin::new(&mut self.client).poll_read(cx, &mut space);
+            if std::task::ready!(polled).is_err() || space.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+fn note(
+    inner: &Inner,
+    owner: &Owner,
+    last: &mut Option<Duration>,
+    seen: Seen,
+    direction: Direction,
+) {
+    if seen.data == 0 {
+        return;
+    }
+    let now = clock::since_boot();
+    if last.is_none_or(|last| now.saturating_sub(last) >= NOTE_EVERY) {
+        *last = Some(now);
+        let activity = &inner.outside.activity;
+        activity.websocket_data(&owner.app, &owner.caller, direction);
+    }
+}

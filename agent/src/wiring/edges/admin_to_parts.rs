@@ -1,0 +1,121 @@
+//! The orders that the API gives to the other parts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus_client::registry::Registry;
+use secrecy::ExposeSecret;
+use station_proto::api::{DownReport, LoginLink};
+use station_proto::app::AppLogs;
+use station_proto::problem::Problem;
+use station_proto::time::Time;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::answers::{no_such_app, problem};
+use crate::admin::{Answer, AppAction, Control};
+use crate::apps::{Apps, AppsError};
+use crate::base::chain::Chain;
+use crate::identity::{Identity, NextPath};
+use crate::os::clock;
+
+/// How long `stationctl down` waits for the apps.
+const DOWN: Duration = Duration::from_secs(60);
+
+/// The parts that take orders.
+pub(in crate::wiring) struct Parts {
+    pub apps: Apps,
+    pub identity: Identity,
+    /// The user whose sessions are opened.
+    pub user: String,
+    pub public_url: watch::Receiver<String>,
+    /// 0 if there is no public listener.
+    pub port: u16,
+    pub loopback: bool,
+    pub registry: Arc<Registry>,
+    /// Ends the daemon.
+    pub ended: CancellationToken,
+}
+
+impl Control for Parts {
+    fn app(&self, name: &str, action: AppAction) -> Answer<()> {
+        let (apps, name) = (self.apps.clone(), name.to_owned());
+        Box::pin(async move {
+            let done = match action {
+                AppAction::Start => apps.start(&name).await,
+                AppAction::Stop => apps.stop(&name).await,
+                AppAction::Restart => apps.restart(&name).await,
+            };
+            done.map_err(|error| refused(&error))
+        })
+    }
+
+    fn logs(&self, name: &str, lines: usize) -> Answer<AppLogs> {
+        let seen = self.apps.seen();
+        let dropped = seen.borrow().iter().find(|app| app.name.as_str() == name);
+        let dropped_bytes = dropped.map_or(0, |app| app.dropped_bytes);
+        let logs = self.apps.logs(name, lines).map_err(|error| refused(&error));
+        let name = name.to_owned();
+        let answer = logs.map(|lines| AppLogs { name, lines, dropped_bytes });
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn login_link(&self, next: &str) -> Answer<LoginLink> {
+        let next = NextPath::parse(next);
+        let (identity, user) = (self.identity.clone(), self.user.clone());
+        let (url, port, loopback) =
+            (self.public_url.borrow().clone(), self.port, self.loopback);
+        Box::pin(async move {
+            if port == 0 {
+                let detail = "the public listener is not running: mend [listen] in the configuration";
+                return Err(problem(StatusCode::CONFLICT, "no-listener", "nobody could log in", detail));
+            }
+            let next = next.map_err(|error| {
+                let detail = format!("`next` {error}");
+                problem(StatusCode::BAD_REQUEST, "bad-next", "the path cannot be used", detail)
+            })?;
+            let link = identity.create_link(&user, next, clock::now()).await.map_err(|error| {
+                let detail = Chain(&error).to_string();
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                problem(status, "no-link", "the link could not be made", detail)
+            })?;
+            let url = format!("{url}/login/{}", link.token.expose_secret());
+            Ok(LoginLink { url, expires_at: Time(link.expires_at), port, loopback })
+        })
+    }
+
+    fn down(&self) -> Answer<DownReport> {
+        let (apps, ended) = (self.apps.clone(), self.ended.clone());
+        Box::pin(async move {
+            let done = apps.shutdown(DOWN).await;
+            ended.cancel();
+            let stopped = done.stopped.iter().map(ToString::to_string).collect();
+            Ok(DownReport { stopped, left: done.left })
+        })
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            tracing::warn!("the metrics could not be written");
+        }
+        text
+    }
+}
+
+fn refused(error: &AppsError) -> Box<Problem> {
+    let detail = Chain(error).to_string();
+    let conflict = |kind, title| problem(StatusCode::CONFLICT, kind, title, detail.clone());
+    match error {
+        AppsError::Unknown { name, .. } => no_such_app(name),
+        AppsError::Unavailable { .. } => conflict("app-unavailable", "the app cannot be started"),
+        AppsError::NotStarted { .. } => conflict("app-not-started", "the app did not start"),
+        AppsError::NotStopped { .. } => conflict("app-not-stopped", "the app did not stop"),
+        AppsError::Log(_) => conflict("no-log", "the log cannot be shown"),
+        AppsError::Stopping => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            problem(status, "apps-busy", "the supervision takes no order now", detail)
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What the supervision knows of the apps, as the proxy's table. Pure.
+
+use station_proto::app::AppPhase;
+
+use crate::apps::Seen;
+use crate::proxy::{Entry, Prefix, State, Table, Target, Unavailable};
+
+/// The other name that JupyterLab's server answers to: its classic view.
+const CLASSIC: &str = "jupyter";
+
+pub(in crate::wiring) fn table(apps: &[Seen]) -> Table {
+    let mut table: Table =
+        apps.iter().map(|seen| (seen.name.to_string(), Entry::App(target(seen)))).collect();
+    if let Some(lab) = apps.iter().find(|seen| seen.kind == "jupyterlab") {
+        let below = lab.prefix.trim_end_matches('/').to_owned();
+        let root = format!("{below}/tree");
+        table.entry(CLASSIC.to_owned()).or_insert(Entry::Redirect { root, below });
+    }
+    table
+}
+
+fn target(seen: &Seen) -> Target {
+    Target {
+        socket: seen.socket.clone(),
+        peer_uid: seen.uid,
+        prefix: Prefix::Keep,
+        state: state(seen),
+    }
+}
+
+fn state(seen: &Seen) -> State {
+    match seen.phase {
+        // An app that answers no probe may still answer; the request finds out.
+        AppPhase::Ready | AppPhase::Degraded => State::Ready,
+        AppPhase::Starting => State::Starting { message: seen.message.clone() },
+        AppPhase::Stopped
+        | AppPhase::Backoff
+        | AppPhase::Failed
+        | AppPhase::Stopping
+        | AppPhase::Unavailable => State::Down(unavailable(seen)),
+    }
+}
+
+fn unavailable(seen: &Seen) -> Unavailable {
+    let phase = serde_json::to_value(seen.phase).unwrap_or_default();
+    Unavailable {
+        phase: phase.as_str().unwrap_or_default().to_owned(),
+        message: seen.message.clone(),
+        last_end: seen.last_end.as_ref().map(|cause| cause.message.clone()),
+        lines: seen.last_end.as_ref().map(|cause| cause.last_lines.clone()).unwrap_or_default(),
+        action: format!("`stationctl app restart {}`", seen.name),
+        // The supervision decides whether a request may start it; asking costs nothing.
+        on_demand: seen.on_demand,
+    }
+}

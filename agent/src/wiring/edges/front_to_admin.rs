@@ -1,0 +1,56 @@
+//! The `/v1` API behind the public listener, under the same rules as on the admin socket.
+
+use std::sync::Arc;
+
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use crate::admin::rules::{Need, RULES};
+use crate::front::gate::Policy;
+use crate::front::routes::{Answer, Caller, Handler, Routes};
+
+struct Api(axum::Router);
+
+impl Handler for Api {
+    fn handle(&self, request: Request<Incoming>, _caller: Caller) -> Answer {
+        let mut router = self.0.clone();
+        Box::pin(async move {
+            let Ok(answer) = router.call(request).await;
+            answer.map(|body| body.map_err(Into::into).boxed_unsync())
+        })
+    }
+}
+
+/// Adds every route of the API with the policy that its rule asks for.
+pub(in crate::wiring) fn routes(mut routes: Routes, router: axum::Router) -> Routes {
+    let api: Arc<dyn Handler> = Arc::new(Api(router));
+    for rule in RULES {
+        let session_may = matches!(rule.need, Need::Read | Need::Operate);
+        let policy = Policy::Api { session_may, action: rule.action };
+        let method = Method::from_bytes(rule.method.as_bytes()).ok();
+        routes = routes.with(method, rule.path, policy, Arc::clone(&api));
+    }
+    routes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::rules::{self, Owners, Way};
+
+    #[test]
+    fn the_gate_lets_a_session_do_exactly_what_the_rules_do() {
+        let owners = Owners { daemon: 1, local_user: 2 };
+        let routes = routes(Routes::new(), axum::Router::new());
+        assert_eq!(routes.iter().count(), RULES.len());
+        for route in routes.iter() {
+            let method = route.method.clone().unwrap();
+            let rule = rules::find(&method, &route.pattern).unwrap();
+            let Policy::Api { session_may, action } = route.policy else { panic!("{route:?}") };
+            assert_eq!(session_may, rules::allows(rule.need, Way::Session, owners));
+            assert_eq!(action, rule.action);
+        }
+    }
+}

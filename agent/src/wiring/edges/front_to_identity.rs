@@ -1,0 +1,136 @@
+//! Login links and sessions behind the public listener.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use secrecy::ExposeSecret;
+
+use super::front_to_web::Site;
+use crate::base::chain::Chain;
+use crate::front::gate::Policy;
+use crate::front::routes::{Answer, Body, Caller, Handler, Routes};
+use crate::front::{Credentials, Session, Token};
+use crate::identity::{ABSOLUTE, Identity, IdentityError, Link, Login, Redeemed, SessionCookie};
+use crate::os::clock;
+use crate::web::{self, Format, LinkRefusal};
+
+/// What a cookie is worth.
+pub(in crate::wiring) struct Sessions(pub Identity);
+
+impl Credentials for Sessions {
+    fn session(&self, cookie: &str) -> Option<Session> {
+        let now = clock::now();
+        let session = self.0.check(cookie, now)?;
+        self.0.touch(session.id, now);
+        // One user per machine: every session is that user's.
+        Some(Session { id: session.id.to_string().into(), user: session.user, assigned: true })
+    }
+
+    /// This release gives out no tokens.
+    fn bearer(&self, _token: &str, _action: &str) -> Option<Token> {
+        None
+    }
+}
+
+/// The number behind the front's name of a session.
+pub(in crate::wiring) fn session_id(name: &str) -> Option<u64> {
+    name.parse().ok()
+}
+
+/// What the login routes need.
+pub(in crate::wiring) struct Logins {
+    pub identity: Identity,
+    pub cookie: SessionCookie,
+    pub site: Arc<Site>,
+}
+
+pub(in crate::wiring) fn routes(routes: Routes, logins: Logins) -> Routes {
+    let logins = Arc::new(logins);
+    let (enter, leave) = (Enter(Arc::clone(&logins)), Leave(logins));
+    routes
+        .with(Some(Method::GET), "/login/{token}", Policy::Open, Arc::new(enter))
+        .with(Some(Method::POST), "/logout", Policy::Session, Arc::new(leave))
+}
+
+/// `GET /login/TOKEN`. HEAD, which link previews send, uses nothing up.
+struct Enter(Arc<Logins>);
+
+impl Handler for Enter {
+    fn handle(&self, request: Request<Incoming>, _caller: Caller) -> Answer {
+        let logins = Arc::clone(&self.0);
+        Box::pin(async move {
+            let token = request.uri().path().trim_start_matches("/login/").to_owned();
+            let format = Format::of(request.headers());
+            let answer = if request.method() == Method::HEAD {
+                logins.peek(&token, format).await
+            } else {
+                logins.redeem(&token, format).await
+            };
+            answer.unwrap_or_else(|error| {
+                tracing::error!(error = %Chain(&error), "a login could not be recorded");
+                logins.site.cannot_record(format)
+            })
+        })
+    }
+}
+
+/// `POST /logout`
+struct Leave(Arc<Logins>);
+
+impl Handler for Leave {
+    fn handle(&self, _request: Request<Incoming>, caller: Caller) -> Answer {
+        let logins = Arc::clone(&self.0);
+        Box::pin(async move {
+            if let Some(id) = caller.session.as_deref().and_then(session_id) {
+                logins.identity.logout(id).await;
+            }
+            let page = web::logged_out(&logins.site.login_needed(None, false));
+            let mut answer = super::front_to_web::answer(page);
+            set_cookie(&mut answer, &logins.cookie.clear());
+            answer
+        })
+    }
+}
+
+impl Logins {
+    async fn peek(&self, token: &str, format: Format) -> Result<Response<Body>, IdentityError> {
+        Ok(match self.identity.peek(token, clock::now()).await? {
+            Link::Open { .. } => self.site.empty(StatusCode::OK),
+            Link::Used { .. } => self.refused(LinkRefusal::Used, format),
+            Link::Expired { .. } => self.refused(LinkRefusal::Expired, format),
+            Link::Unknown => self.refused(LinkRefusal::Unknown, format),
+        })
+    }
+
+    async fn redeem(&self, token: &str, format: Format) -> Result<Response<Body>, IdentityError> {
+        Ok(match self.identity.redeem(token, clock::now()).await? {
+            Redeemed::Login(login) => self.welcome(&login),
+            Redeemed::Used { .. } => self.refused(LinkRefusal::Used, format),
+            Redeemed::Expired { .. } => self.refused(LinkRefusal::Expired, format),
+            Redeemed::Unknown => self.refused(LinkRefusal::Unknown, format),
+        })
+    }
+
+    /// 303 to the wanted page, with the cookie.
+    fn welcome(&self, login: &Login) -> Response<Body> {
+        let mut answer = self.site.empty(StatusCode::SEE_OTHER);
+        set_cookie(&mut answer, &self.cookie.set(login.secret.expose_secret(), ABSOLUTE));
+        if let Ok(next) = HeaderValue::from_str(login.next.as_str()) {
+            answer.headers_mut().insert(header::LOCATION, next);
+        }
+        answer
+    }
+
+    fn refused(&self, refusal: LinkRefusal, format: Format) -> Response<Body> {
+        let login = self.site.login_needed(None, false);
+        super::front_to_web::answer(web::link_refused(refusal, &login, format))
+    }
+}
+
+fn set_cookie(answer: &mut Response<Body>, cookie: &str) {
+    if let Ok(mut value) = HeaderValue::from_str(cookie) {
+        value.set_sensitive(true);
+        answer.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
