@@ -145,10 +145,6 @@ pub fn spawn(
     routes: Routes,
     outside: Outside,
 ) {
-    let shared = Arc::new(Shared {
-        config,
-        routes,
-        outside,
-    });
+    let shared = Arc::new(Shared { config, routes, outside });
     tasks.part("front", task::accept(listener, shared, tasks.clone()));
 }

@@ -266,9 +266,7 @@ impl Inner {
     ) -> Response<Body> {
         let asked = Asked::of(&request);
         let pool = self.pool(name, target);
-        self.outside
-            .activity
-            .http(name, &caller, request.uri().path());
+        self.outside.activity.http(name, &caller, request.uri().path());
         let answer = self.exchange(&pool, request, caller, (name, target)).await;
         match answer {
             Ok(answer) => {
@@ -389,12 +387,7 @@ fn strip(head: &mut http::request::Parts, name: &str, tls: bool) {
     let Some(target) = head.uri.path_and_query() else {
         return;
     };
-    headers::announce_prefix(
-        &mut head.headers,
-        &format!("/apps/{name}"),
-        target.as_str(),
-        tls,
-    );
+    headers::announce_prefix(&mut head.headers, &format!("/apps/{name}"), target.as_str(), tls);
     if let Some(stripped) = route::stripped(target, name) {
         head.uri = Uri::from(stripped);
     }

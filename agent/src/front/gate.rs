@@ -19,10 +19,7 @@ pub enum Policy {
     /// The assigned user, or a token that may open apps.
     App,
     /// A token that may do `action`; a session too if `session_may`.
-    Api {
-        session_may: bool,
-        action: &'static str,
-    },
+    Api { session_may: bool, action: &'static str },
 }
 
 /// The action that a token needs for [`Policy::App`].
@@ -255,9 +252,7 @@ fn origin_is_ours(origin: &str, facts: &Facts<'_>, names: &Names) -> bool {
             .is_some_and(|(_, host)| host.eq_ignore_ascii_case(facts.host));
     }
     let scheme = if facts.tls { "https://" } else { "http://" };
-    origin
-        .strip_prefix(scheme)
-        .is_some_and(|host| host.eq_ignore_ascii_case(facts.host))
+    origin.strip_prefix(scheme).is_some_and(|host| host.eq_ignore_ascii_case(facts.host))
 }
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -268,17 +263,11 @@ fn host_is_ours(host: &str, names: &Names) -> bool {
     };
     let is = |known: &str, what: &str| known.eq_ignore_ascii_case(what);
     let public = || {
-        let public = names
-            .public_origin
-            .as_deref()
-            .and_then(|o| o.split_once("://"));
+        let public = names.public_origin.as_deref().and_then(|o| o.split_once("://"));
         public.is_some_and(|(_, known)| is(known, host))
     };
     LOOPBACK.iter().any(|known| is(known, name))
-        || names
-            .hosts
-            .iter()
-            .any(|known| is(known, host) || is(known, name))
+        || names.hosts.iter().any(|known| is(known, host) || is(known, name))
         || public()
 }
 

@@ -19,10 +19,7 @@ pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE_STEP)
-            .with_retries(4),
+        &TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_STEP).with_retries(4),
     )?;
     socket.set_tcp_user_timeout(Some(limits::STALL_TIMEOUT))
 }

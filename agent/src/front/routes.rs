@@ -94,12 +94,7 @@ impl Routes {
         handler: Arc<dyn Handler>,
     ) -> Self {
         let routes = self.by_first.entry(first(pattern).to_owned()).or_default();
-        routes.push(Route {
-            method,
-            pattern: pattern.to_owned(),
-            policy,
-            handler,
-        });
+        routes.push(Route { method, pattern: pattern.to_owned(), policy, handler });
         self
     }
 
@@ -110,10 +105,8 @@ impl Routes {
 
     pub fn find(&self, method: &Method, path: &str) -> Found<'_> {
         let candidates = self.by_first.get(first(path)).map(Vec::as_slice);
-        let mut of_path = candidates
-            .unwrap_or_default()
-            .iter()
-            .filter(|route| matches(&route.pattern, path));
+        let mut of_path =
+            candidates.unwrap_or_default().iter().filter(|route| matches(&route.pattern, path));
         let mut others: Option<(Policy, Vec<&Method>)> = None;
         of_path
             .find(|route| {
@@ -187,18 +180,8 @@ mod tests {
     fn methods() {
         let never: Arc<dyn Handler> = Arc::new(Never);
         let routes = Routes::new()
-            .with(
-                Some(Method::GET),
-                "/v1/apps",
-                Policy::Session,
-                Arc::clone(&never),
-            )
-            .with(
-                Some(Method::POST),
-                "/v1/apps",
-                Policy::App,
-                Arc::clone(&never),
-            )
+            .with(Some(Method::GET), "/v1/apps", Policy::Session, Arc::clone(&never))
+            .with(Some(Method::POST), "/v1/apps", Policy::App, Arc::clone(&never))
             .with(None, "/apps/{name}/*", Policy::App, never);
         let pattern = |method: Method, path: &str| match routes.find(&method, path) {
             Found::Route(route) => route.policy,
@@ -210,10 +193,7 @@ mod tests {
         let Found::OtherMethods(policy, methods) = routes.find(&Method::PUT, "/v1/apps") else {
             panic!("a wrong method");
         };
-        assert_eq!(
-            (policy, methods),
-            (Policy::Session, vec![&Method::GET, &Method::POST])
-        );
+        assert_eq!((policy, methods), (Policy::Session, vec![&Method::GET, &Method::POST]));
         assert!(matches!(routes.find(&Method::GET, "/v2"), Found::Nothing));
         assert_eq!(routes.iter().count(), 3);
     }

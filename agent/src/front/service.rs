@@ -62,12 +62,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             step,
             answering: Some(answering),
             watch: Arc::clone(&self.watch),
-            strict: self
-                .shared
-                .config
-                .tls
-                .as_ref()
-                .is_some_and(super::tls::Tls::strict),
+            strict: self.shared.config.tls.as_ref().is_some_and(super::tls::Tls::strict),
             span,
         }
     }
@@ -83,10 +78,7 @@ impl Service {
             answer.headers_mut().insert(CONNECTION, CLOSE);
             return Step::Ready(Some(answer));
         }
-        let found = self
-            .shared
-            .routes
-            .find(request.method(), request.uri().path());
+        let found = self.shared.routes.find(request.method(), request.uri().path());
         let policy = match &found {
             Found::Route(route) => route.policy,
             Found::OtherMethods(policy, _) => *policy,
@@ -113,13 +105,7 @@ impl Service {
         let asks_token = !matches!(
             (cookie, policy),
             (Cookie::Known { .. }, Policy::Session | Policy::App)
-                | (
-                    Cookie::Known { .. },
-                    Policy::Api {
-                        session_may: true,
-                        ..
-                    }
-                )
+                | (Cookie::Known { .. }, Policy::Api { session_may: true, .. })
         );
         let (bearer, token) = match policy.action() {
             Some(action) if asks_token => self.token(action, headers),
@@ -200,16 +186,9 @@ impl Service {
         if !is_navigation(request.method(), request.headers()) {
             return problem(status, word, advice);
         }
-        let wanted = request
-            .uri()
-            .path_and_query()
-            .map_or("/", |path| path.as_str());
-        let mut answer = self.shared.outside.pages.refused(&Refused {
-            status,
-            word,
-            advice,
-            wanted,
-        });
+        let wanted = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let mut answer =
+            self.shared.outside.pages.refused(&Refused { status, word, advice, wanted });
         *answer.status_mut() = status;
         answer.headers_mut().insert(CACHE_CONTROL, NO_STORE);
         answer
@@ -223,11 +202,7 @@ fn other_method(methods: &[&Method]) -> Response<Body> {
     let allowed: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
     let allowed = allowed.join(", ");
     let advice = format!("this path takes {allowed}");
-    let mut answer = problem(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
-        &advice,
-    );
+    let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", &advice);
     if let Ok(value) = HeaderValue::from_str(&allowed) {
         answer.headers_mut().insert(ALLOW, value);
     }
@@ -243,11 +218,7 @@ fn problem(status: StatusCode, word: &str, detail: &str) -> Response<Body> {
         detail: detail.to_owned(),
     };
     let bytes = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
-    let mut answer = Response::new(
-        Full::new(bytes)
-            .map_err(|never| match never {})
-            .boxed_unsync(),
-    );
+    let mut answer = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
     *answer.status_mut() = status;
     let kind = HeaderValue::from_static("application/problem+json");
     answer.headers_mut().insert(CONTENT_TYPE, kind);
@@ -267,9 +238,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 fn asks_websocket(headers: &HeaderMap) -> bool {
     headers.get_all(UPGRADE).iter().any(|value| {
         let tokens = value.as_bytes().split(|byte| *byte == b',');
-        tokens
-            .into_iter()
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+        tokens.into_iter().any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
     })
 }
 
@@ -315,15 +284,10 @@ impl Future for Serving {
         }
         if this.strict {
             let value = HeaderValue::from_static("max-age=31536000");
-            answer
-                .headers_mut()
-                .insert(STRICT_TRANSPORT_SECURITY, value);
+            answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
         }
         let answering = this.answering.take();
-        Poll::Ready(Ok(answer.map(|body| Guarded {
-            body,
-            _answering: answering,
-        })))
+        Poll::Ready(Ok(answer.map(|body| Guarded { body, _answering: answering })))
     }
 }
 

@@ -140,10 +140,6 @@ pub(super) fn in_ticks(
     let tick = (head.min(idle).min(stall) / 2).max(Duration::from_millis(10));
     let ticks =
         |limit: Duration| u32::try_from(limit.as_millis() / tick.as_millis()).unwrap_or(u32::MAX);
-    let limits = patience::Limits {
-        head: ticks(head),
-        idle: ticks(idle),
-        stall: ticks(stall),
-    };
+    let limits = patience::Limits { head: ticks(head), idle: ticks(idle), stall: ticks(stall) };
     (tick, limits)
 }

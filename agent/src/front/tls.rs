@@ -22,24 +22,13 @@ pub enum TlsError {
     #[error("cannot read the TLS certificate or key")]
     Read(#[source] FileError),
     #[error("{path} is not a PEM file with {wanted}")]
-    Parse {
-        path: PathBuf,
-        wanted: &'static str,
-        source: rustls::pki_types::pem::Error,
-    },
+    Parse { path: PathBuf, wanted: &'static str, source: rustls::pki_types::pem::Error },
     #[error("{path} holds no certificate")]
     Empty { path: PathBuf },
     #[error("the key {key} does not fit the certificate {certificate}, or is of an unknown kind")]
-    Mismatch {
-        certificate: PathBuf,
-        key: PathBuf,
-        source: rustls::Error,
-    },
+    Mismatch { certificate: PathBuf, key: PathBuf, source: rustls::Error },
     #[error("cannot make a self-signed certificate for {names:?}")]
-    Make {
-        names: Vec<String>,
-        source: rcgen::Error,
-    },
+    Make { names: Vec<String>, source: rcgen::Error },
     #[error("cannot set TLS up")]
     Setup(#[source] rustls::Error),
 }
@@ -79,21 +68,13 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
-            config: Arc::new(config),
-            current,
-            source,
-        })
+        Ok(Self { config: Arc::new(config), current, source })
     }
 
     /// Reads the certificate again; on an error the running one stays.
     pub fn reload(&self) -> Result<(), TlsError> {
         let fresh = Arc::new(certified(&self.source)?);
-        *self
-            .current
-            .0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 
@@ -105,10 +86,8 @@ impl Tls {
             .first()
             .map(|certificate| HEXUPPER.encode(&Sha256::digest(certificate)))
             .unwrap_or_default();
-        let pairs: Vec<&str> = (0..digest.len())
-            .step_by(2)
-            .filter_map(|at| digest.get(at..at + 2))
-            .collect();
+        let pairs: Vec<&str> =
+            (0..digest.len()).step_by(2).filter_map(|at| digest.get(at..at + 2)).collect();
         pairs.join(":")
     }
 
@@ -157,9 +136,7 @@ fn from_files(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> 
             source,
         })?;
     if chain.is_empty() {
-        return Err(TlsError::Empty {
-            path: certificate.to_owned(),
-        });
+        return Err(TlsError::Empty { path: certificate.to_owned() });
     }
     let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|source| TlsError::Parse {
         path: key.to_owned(),
@@ -167,21 +144,14 @@ fn from_files(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> 
         source,
     })?;
     CertifiedKey::from_der(chain, private, &ring::default_provider()).map_err(|source| {
-        TlsError::Mismatch {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-            source,
-        }
+        TlsError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned(), source }
     })
 }
 
 /// Makes a key and its certificate. The key is written first: a crash leaves no certificate
 /// without its key.
 fn make(folder: &Path, names: &[String]) -> Result<(), TlsError> {
-    let fail = |source| TlsError::Make {
-        names: names.to_vec(),
-        source,
-    };
+    let fail = |source| TlsError::Make { names: names.to_vec(), source };
     let made = rcgen::generate_simple_self_signed(names.to_vec()).map_err(fail)?;
     file::ensure_dir(folder, 0o700).map_err(TlsError::Read)?;
     let write = |name: &str, pem: String| {
@@ -236,11 +206,6 @@ mod tests {
             key: folder.path().join("none.key"),
         };
         let error = Tls::load(missing).unwrap_err();
-        assert!(
-            crate::base::chain::Chain(&error)
-                .to_string()
-                .contains("none.crt"),
-            "{error}"
-        );
+        assert!(crate::base::chain::Chain(&error).to_string().contains("none.crt"), "{error}");
     }
 }

@@ -113,12 +113,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(stream: Stream, watch: Arc<Watch>, slot: OwnedSemaphorePermit) -> Self {
-        Self {
-            stream,
-            framing: Framing::default(),
-            watch,
-            _slot: slot,
-        }
+        Self { stream, framing: Framing::default(), watch, _slot: slot }
     }
 }
 

@@ -101,11 +101,8 @@ pub fn asks_websocket(headers: &HeaderMap) -> bool {
 }
 
 fn unwanted(headers: &HeaderMap, fixed: fn(&str) -> bool) -> Vec<HeaderName> {
-    let mut gone: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| fixed(name.as_str()))
-        .cloned()
-        .collect();
+    let mut gone: Vec<HeaderName> =
+        headers.keys().filter(|name| fixed(name.as_str())).cloned().collect();
     for value in headers.get_all(CONNECTION) {
         let named = tokens(value).filter_map(|token| HeaderName::from_bytes(token).ok());
         // Host and the framing of the body are not a client's to take away.
@@ -145,9 +142,7 @@ fn is_about_client(name: &str) -> bool {
 
 fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     let parts = value.as_bytes().split(|byte| *byte == b',');
-    parts
-        .map(<[u8]>::trim_ascii)
-        .filter(|part| !part.is_empty())
+    parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty())
 }
 
 fn takes_trailers(value: &HeaderValue) -> bool {

@@ -40,11 +40,7 @@ impl Metrics {
             bytes_to_app: Counter::default(),
             tunnels: Gauge::default(),
         };
-        registry.register(
-            "requests",
-            "Requests to apps by what became of them",
-            requests,
-        );
+        registry.register("requests", "Requests to apps by what became of them", requests);
         registry.register(
             "connect_errors",
             "Connections to an app's socket that failed",

@@ -30,10 +30,7 @@ impl Asked {
         let text = |name: &str| fields.get(name).and_then(|value| value.to_str().ok());
         let accepts = || text(ACCEPT.as_str()).is_some_and(|kinds| kinds.contains("text/html"));
         let navigates = text("sec-fetch-mode").map_or_else(accepts, |mode| mode == "navigate");
-        Self {
-            page: safe && navigates && !headers::asks_websocket(fields),
-            safe,
-        }
+        Self { page: safe && navigates && !headers::asks_websocket(fields), safe }
     }
 }
 
@@ -81,10 +78,7 @@ fn problem(status: StatusCode, app: &str, state: State<'_>) -> Response<Body> {
         }
         State::Unknown(known) => {
             let known = known.join(", ");
-            (
-                "app-not-found",
-                format!("there is no app {app:?}; there are: {known}"),
-            )
+            ("app-not-found", format!("there is no app {app:?}; there are: {known}"))
         }
     };
     let document = Problem {
@@ -94,11 +88,7 @@ fn problem(status: StatusCode, app: &str, state: State<'_>) -> Response<Body> {
         detail,
     };
     let bytes = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
-    let mut answer = Response::new(
-        Full::new(bytes)
-            .map_err(|never| match never {})
-            .boxed_unsync(),
-    );
+    let mut answer = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
     let kind = HeaderValue::from_static("application/problem+json");
     answer.headers_mut().insert(CONTENT_TYPE, kind);
     answer
@@ -108,11 +98,8 @@ fn problem(status: StatusCode, app: &str, state: State<'_>) -> Response<Body> {
 pub(super) fn redirect(asked: Asked, to: &str) -> Response<Body> {
     let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let mut answer = Response::new(empty);
-    *answer.status_mut() = if asked.safe {
-        StatusCode::FOUND
-    } else {
-        StatusCode::PERMANENT_REDIRECT
-    };
+    *answer.status_mut() =
+        if asked.safe { StatusCode::FOUND } else { StatusCode::PERMANENT_REDIRECT };
     if let Ok(to) = HeaderValue::from_str(to) {
         answer.headers_mut().insert(LOCATION, to);
     }

@@ -29,16 +29,9 @@ pub enum ConnectError {
     #[error("{socket} did not accept a connection within {} ms", limits::APP_CONNECT.as_millis())]
     TimedOut { socket: PathBuf },
     #[error("{socket} belongs to user {seen}, and the app runs as user {wanted}")]
-    WrongPeer {
-        socket: PathBuf,
-        seen: u32,
-        wanted: u32,
-    },
+    WrongPeer { socket: PathBuf, seen: u32, wanted: u32 },
     #[error("cannot speak HTTP to {socket}")]
-    Handshake {
-        socket: PathBuf,
-        source: hyper::Error,
-    },
+    Handshake { socket: PathBuf, source: hyper::Error },
 }
 
 /// One connection to an app.
@@ -82,11 +75,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(socket: PathBuf, peer_uid: u32) -> Self {
-        Self {
-            socket,
-            peer_uid,
-            idle: Mutex::new(Vec::new()),
-        }
+        Self { socket, peer_uid, idle: Mutex::new(Vec::new()) }
     }
 
     /// An idle connection, or a new one.
@@ -126,9 +115,7 @@ impl Pool {
         let stream = match timeout(limits::APP_CONNECT, self.dial()).await {
             Ok(stream) => stream?,
             Err(_elapsed) => {
-                return Err(ConnectError::TimedOut {
-                    socket: self.socket.clone(),
-                });
+                return Err(ConnectError::TimedOut { socket: self.socket.clone() });
             }
         };
         let peer = socket::peer(&stream).map_err(|source| self.failed(source))?;
@@ -144,10 +131,7 @@ impl Pool {
             .max_buf_size(limits::CONNECTION_BUFFER)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|source| ConnectError::Handshake {
-                socket: self.socket.clone(),
-                source,
-            })?;
+            .map_err(|source| ConnectError::Handshake { socket: self.socket.clone(), source })?;
         Ok(Link {
             sender,
             connection: Box::new(connection),
@@ -172,16 +156,10 @@ impl Pool {
     }
 
     fn failed(&self, source: io::Error) -> ConnectError {
-        ConnectError::Connect {
-            socket: self.socket.clone(),
-            source,
-        }
+        ConnectError::Connect { socket: self.socket.clone(), source }
     }
 
     fn pop(&self) -> Option<Link> {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 }

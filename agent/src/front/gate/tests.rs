@@ -13,21 +13,9 @@ fn names() -> Names {
     }
 }
 
-const API_READ: Policy = Policy::Api {
-    session_may: true,
-    action: "computes/read",
-};
-const API_POWER: Policy = Policy::Api {
-    session_may: false,
-    action: "computes/stop/action",
-};
-const POLICIES: [Policy; 5] = [
-    Policy::Open,
-    Policy::Session,
-    Policy::App,
-    API_READ,
-    API_POWER,
-];
+const API_READ: Policy = Policy::Api { session_may: true, action: "computes/read" };
+const API_POWER: Policy = Policy::Api { session_may: false, action: "computes/stop/action" };
+const POLICIES: [Policy; 5] = [Policy::Open, Policy::Session, Policy::App, API_READ, API_POWER];
 const COOKIES: [Cookie; 5] = [
     Cookie::Absent,
     Cookie::Twice,
@@ -35,12 +23,8 @@ const COOKIES: [Cookie; 5] = [
     Cookie::Known { assigned: false },
     Cookie::Known { assigned: true },
 ];
-const BEARERS: [Bearer; 4] = [
-    Bearer::Absent,
-    Bearer::Unknown,
-    Bearer::Known { may: false },
-    Bearer::Known { may: true },
-];
+const BEARERS: [Bearer; 4] =
+    [Bearer::Absent, Bearer::Unknown, Bearer::Known { may: false }, Bearer::Known { may: true }];
 const ORIGINS: [Option<&str>; 8] = [
     None,
     Some(""),
@@ -51,41 +35,21 @@ const ORIGINS: [Option<&str>; 8] = [
     Some("https://evil.example"),
     Some("https://friend.example"),
 ];
-const SITES: [Option<&str>; 6] = [
-    None,
-    Some("same-origin"),
-    Some("none"),
-    Some("same-site"),
-    Some("cross-site"),
-    Some(""),
-];
-const HOSTS: [&str; 6] = [
-    HOST,
-    "evil.example",
-    "station.example.evil.example",
-    "station.example.",
-    "",
-    "10.0.0.1",
-];
+const SITES: [Option<&str>; 6] =
+    [None, Some("same-origin"), Some("none"), Some("same-site"), Some("cross-site"), Some("")];
+const HOSTS: [&str; 6] =
+    [HOST, "evil.example", "station.example.evil.example", "station.example.", "", "10.0.0.1"];
 
 fn each(mut visit: impl FnMut(Policy, &Facts<'_>)) {
-    let methods = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::DELETE,
-        Method::PUT,
-    ];
+    let methods = [Method::GET, Method::HEAD, Method::POST, Method::DELETE, Method::PUT];
     for policy in POLICIES {
         for method in &methods {
             for upgrade in [false, true] {
-                for (cookie, bearer) in COOKIES
-                    .iter()
-                    .flat_map(|c| BEARERS.iter().map(move |b| (*c, *b)))
+                for (cookie, bearer) in
+                    COOKIES.iter().flat_map(|c| BEARERS.iter().map(move |b| (*c, *b)))
                 {
-                    for (origin, fetch_site) in ORIGINS
-                        .iter()
-                        .flat_map(|o| SITES.iter().map(move |s| (*o, *s)))
+                    for (origin, fetch_site) in
+                        ORIGINS.iter().flat_map(|o| SITES.iter().map(move |s| (*o, *s)))
                     {
                         for host in HOSTS {
                             visit(
@@ -238,14 +202,8 @@ fn a_public_origin_is_taken_when_tls_ends_before_us() {
     let decide = |facts: &Facts<'_>| decide(Policy::App, facts, &names());
     assert_eq!(decide(&with("https://public.example")), Ok(Via::Cookie));
     assert_eq!(decide(&with("http://public.example")), Ok(Via::Cookie));
-    assert_eq!(
-        decide(&with("https://public.example:1")),
-        Err(Refusal::ForeignOrigin)
-    );
-    let elsewhere = Facts {
-        host: "localhost",
-        ..with("https://public.example")
-    };
+    assert_eq!(decide(&with("https://public.example:1")), Err(Refusal::ForeignOrigin));
+    let elsewhere = Facts { host: "localhost", ..with("https://public.example") };
     assert_eq!(decide(&elsewhere), Err(Refusal::ForeignOrigin));
 }
 

@@ -78,11 +78,7 @@ enum Length {
 
 impl Default for Framing {
     fn default() -> Self {
-        Self {
-            state: State::Head,
-            head: Vec::new(),
-            heads: 0,
-        }
+        Self { state: State::Head, head: Vec::new(), heads: 0 }
     }
 }
 
@@ -164,10 +160,7 @@ impl Framing {
         self.state = match length {
             Length::Fixed(0) => State::Head,
             Length::Fixed(left) => State::Fixed(left),
-            Length::Chunked => State::Size {
-                value: 0,
-                digits: 0,
-            },
+            Length::Chunked => State::Size { value: 0, digits: 0 },
         };
     }
 
@@ -208,24 +201,18 @@ fn after_chunk_byte(state: State, byte: u8) -> Option<State> {
         (State::Size { value, digits }, b'\r') if digits > 0 => Some(State::SizeLineFeed { value }),
         (State::Size { value, digits }, _) => {
             let digit = char::from(byte).to_digit(16)?;
-            (digits < 15).then_some(State::Size {
-                value: value * 16 + u64::from(digit),
-                digits: digits + 1,
-            })
+            (digits < 15)
+                .then_some(State::Size { value: value * 16 + u64::from(digit), digits: digits + 1 })
         }
         (State::SizeLineFeed { value: 0 }, b'\n') => Some(State::Trailer { line: 0, bytes: 0 }),
         (State::SizeLineFeed { value }, b'\n') => Some(State::Data(value)),
         (State::DataReturn, b'\r') => Some(State::DataLineFeed),
-        (State::DataLineFeed, b'\n') => Some(State::Size {
-            value: 0,
-            digits: 0,
-        }),
+        (State::DataLineFeed, b'\n') => Some(State::Size { value: 0, digits: 0 }),
         (State::Trailer { line, bytes }, b'\r') => Some(State::TrailerLineFeed { line, bytes }),
         (State::Trailer { .. }, b'\n') => None,
-        (State::Trailer { line, bytes }, _) => (bytes < TRAILER_BYTES).then_some(State::Trailer {
-            line: line + 1,
-            bytes: bytes + 1,
-        }),
+        (State::Trailer { line, bytes }, _) => {
+            (bytes < TRAILER_BYTES).then_some(State::Trailer { line: line + 1, bytes: bytes + 1 })
+        }
         (State::TrailerLineFeed { line: 0, .. }, b'\n') => Some(State::Head),
         (State::TrailerLineFeed { bytes, .. }, b'\n') => Some(State::Trailer { line: 0, bytes }),
         _ => None,
@@ -256,11 +243,7 @@ fn judge(bytes: &[u8]) -> Judged {
 
 fn length(request: &httparse::Request<'_, '_>, raw: &[u8]) -> Result<Length, Fault> {
     // httparse takes a carriage return only before a line feed: equal counts mean none is bare.
-    let count = |wanted: u8| {
-        raw.iter()
-            .map(|byte| u32::from(*byte == wanted))
-            .sum::<u32>()
-    };
+    let count = |wanted: u8| raw.iter().map(|byte| u32::from(*byte == wanted)).sum::<u32>();
     if count(b'\n') != count(b'\r') {
         return Err(Fault::BareLineFeed);
     }

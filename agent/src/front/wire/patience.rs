@@ -88,19 +88,10 @@ fn waits_for(seen: Seen) -> WaitsFor {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        head: 2,
-        idle: 4,
-        stall: 6,
-    };
+    const LIMITS: Limits = Limits { head: 2, idle: 4, stall: 6 };
 
     fn seen(phase: Phase, heads: u32, reads: u32, answering: bool) -> Seen {
-        Seen {
-            phase,
-            heads,
-            reads,
-            answering,
-        }
+        Seen { phase, heads, reads, answering }
     }
 
     fn ticks(seen: impl Fn(u32) -> Seen) -> (u32, Verdict) {
@@ -119,10 +110,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_retired() {
-        assert_eq!(
-            ticks(|_| seen(Phase::Idle, 1, 1, false)),
-            (4, Verdict::Retire)
-        );
+        assert_eq!(ticks(|_| seen(Phase::Idle, 1, 1, false)), (4, Verdict::Retire));
     }
 
     #[test]

@@ -25,10 +25,7 @@ pub fn check(target: &[u8]) -> Result<(), Fault> {
         return Err(Fault::Fragment);
     }
     let path = target.split(|byte| *byte == b'?').next().unwrap_or(target);
-    ours(path)
-        .split(|byte| *byte == b'/')
-        .skip(1)
-        .try_for_each(check_segment)?;
+    ours(path).split(|byte| *byte == b'/').skip(1).try_for_each(check_segment)?;
     if ours(path).windows(2).any(|pair| pair == b"//") {
         return Err(Fault::Ambiguous);
     }
@@ -42,8 +39,7 @@ fn ours(path: &[u8]) -> &[u8] {
     };
     let end = rest.iter().position(|byte| *byte == b'/');
     let name = end.filter(|end| *end > 0);
-    path.get(..b"/apps/".len() + name.unwrap_or(rest.len()))
-        .unwrap_or(path)
+    path.get(..b"/apps/".len() + name.unwrap_or(rest.len())).unwrap_or(path)
 }
 
 fn check_segment(segment: &[u8]) -> Result<(), Fault> {

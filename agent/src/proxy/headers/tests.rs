@@ -117,13 +117,7 @@ fn authorization_goes_only_when_it_was_for_the_app() {
         let peer = HeaderValue::from_static("::1");
         to_app(
             &mut headers,
-            &About {
-                tls: false,
-                peer: &peer,
-                cookie_name: "st",
-                by_token,
-                websocket: false,
-            },
+            &About { tls: false, peer: &peer, cookie_name: "st", by_token, websocket: false },
         );
         headers.contains_key(AUTHORIZATION)
     };
@@ -144,10 +138,7 @@ fn a_websocket_keeps_what_it_needs() {
     let headers = sent(&fields, true);
     assert_eq!(all(&headers, "upgrade"), ["websocket"]);
     assert_eq!(all(&headers, "connection"), ["Upgrade"]);
-    assert_eq!(
-        all(&headers, "sec-websocket-extensions"),
-        ["permessage-deflate"]
-    );
+    assert_eq!(all(&headers, "sec-websocket-extensions"), ["permessage-deflate"]);
     let mut answer = map(&[("connection", "upgrade"), ("sec-websocket-accept", "a")]);
     to_client(&mut answer, true);
     assert_eq!(all(&answer, "connection"), ["Upgrade"]);
@@ -173,10 +164,7 @@ fn answers_keep_every_set_cookie() {
 fn prefixes_are_announced() {
     let mut headers = map(&[("host", "vm:1")]);
     announce_prefix(&mut headers, "/apps/r", "/apps/r/a?b", true);
-    assert_eq!(
-        all(&headers, "x-rstudio-request"),
-        ["https://vm:1/apps/r/a?b"]
-    );
+    assert_eq!(all(&headers, "x-rstudio-request"), ["https://vm:1/apps/r/a?b"]);
     assert_eq!(all(&headers, "x-rstudio-root-path"), ["/apps/r"]);
 }
 

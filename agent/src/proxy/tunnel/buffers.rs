@@ -45,11 +45,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         self.home.out.fetch_sub(1, Ordering::Relaxed);
         if self.bytes.len() == LARGE {
-            let mut kept = self
-                .home
-                .kept
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut kept = self.home.kept.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.len() < KEPT {
                 kept.push(std::mem::take(&mut self.bytes));
             }
@@ -64,9 +60,7 @@ mod tests {
     #[test]
     fn large_ones_are_limited_and_come_back() {
         let buffers = Arc::new(Buffers::default());
-        let mut out: Vec<Buffer> = (0..=limits::TUNNEL_BUFFERS)
-            .map(|_| buffers.take())
-            .collect();
+        let mut out: Vec<Buffer> = (0..=limits::TUNNEL_BUFFERS).map(|_| buffers.take()).collect();
         assert_eq!(out.pop().unwrap().bytes.len(), SMALL);
         assert_eq!(out.pop().unwrap().bytes.len(), LARGE);
         drop(out);

@@ -48,9 +48,12 @@ pub(in crate::wiring) struct Logins {
 pub(in crate::wiring) fn routes(routes: Routes, logins: Logins) -> Routes {
     let logins = Arc::new(logins);
     let (enter, leave) = (Enter(Arc::clone(&logins)), Leave(logins));
-    routes
-        .with(Some(Method::GET), "/login/{token}", Policy::Open, Arc::new(enter))
-        .with(Some(Method::POST), "/logout", Policy::Session, Arc::new(leave))
+    routes.with(Some(Method::GET), "/login/{token}", Policy::Open, Arc::new(enter)).with(
+        Some(Method::POST),
+        "/logout",
+        Policy::Session,
+        Arc::new(leave),
+    )
 }
 
 /// `GET /login/TOKEN`. HEAD, which link previews send, uses nothing up.

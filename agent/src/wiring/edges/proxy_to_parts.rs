@@ -10,7 +10,9 @@ use crate::apps::Apps;
 use crate::base::tasks::Tasks;
 use crate::identity::Identity;
 use crate::os::clock;
-use crate::proxy::{Activity, Body, Caller, Direction, Outside, Pages, Sessions, Unavailable, Wake};
+use crate::proxy::{
+    Activity, Body, Caller, Direction, Outside, Pages, Sessions, Unavailable, Wake,
+};
 
 /// Joins the proxy to sessions, apps and pages.
 pub(in crate::wiring) fn outside(
