@@ -127,8 +127,8 @@ impl RootConfig {
     /// Names what an app is started as; it changes when a running one would need a restart.
     pub fn fingerprint(&self, app: &AppName) -> Option<String> {
         let app = self.app(app)?;
-        let program = recipe::build(self, app, &recipe::Given::for_comparison());
-        Some(hash(&program))
+        let recipe = recipe::build(self, app, &recipe::Given::for_comparison());
+        Some(hash(&(recipe, self.user.uid)))
     }
 
     /// The socket that the app listens on.

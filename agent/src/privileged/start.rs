@@ -32,12 +32,17 @@ pub(super) async fn start(
         generation,
         unit: root.unit(&app.name, generation),
         spec: root.fingerprint(&app.name).unwrap_or_default(),
-        program: recipe::build(root, app, &given),
+        program: under_account(root, recipe::build(root, app, &given)),
         log: root.log(&app.name),
     };
     let text = serde_json::to_vec_pretty(&launch).map_err(|error| failed(&error))?;
     file::write_atomic(&folder.launch(), &text, 0o600).map_err(|error| failed(&error))?;
     keep(root, &folder).await
+}
+
+fn under_account(root: &RootConfig, recipe: recipe::Recipe) -> Program {
+    let recipe::Recipe { program, arguments, environment, folder } = recipe;
+    Program { program, arguments, environment, folder, account: root.user.account() }
 }
 
 fn failed(error: &dyn std::error::Error) -> Refusal {
