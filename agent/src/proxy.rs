@@ -198,9 +198,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            session_check: limits::TUNNEL_CHECK,
-        }
+        Self { session_check: limits::TUNNEL_CHECK }
     }
 }
 

@@ -11,22 +11,13 @@ const REFUSED: [(&str, u16); 10] = [
     ("Host: localhost\r\n", 401),
     ("Host: localhost\r\nCookie: st=bad\r\n", 401),
     ("Host: localhost\r\nCookie: st=good; st=good\r\n", 401),
-    (
-        "Host: localhost\r\nCookie: st=good\r\nCookie: st=good\r\n",
-        401,
-    ),
+    ("Host: localhost\r\nCookie: st=good\r\nCookie: st=good\r\n", 401),
     ("Host: localhost\r\nCookie: st=other\r\n", 403),
     ("Host: localhost\r\nAuthorization: Bearer bad\r\n", 401),
     ("Host: localhost\r\nAuthorization: Bearer little\r\n", 403),
     ("Host: localhost\r\nAuthorization: token all\r\n", 401),
-    (
-        "Host: evil.example\r\nCookie: st=good\r\nOrigin: http://evil.example\r\n",
-        421,
-    ),
-    (
-        "Host: localhost.evil.example\r\nAuthorization: Bearer all\r\n",
-        421,
-    ),
+    ("Host: evil.example\r\nCookie: st=good\r\nOrigin: http://evil.example\r\n", 421),
+    ("Host: localhost.evil.example\r\nAuthorization: Bearer all\r\n", 421),
 ];
 
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -54,19 +45,13 @@ async fn other_sites_get_nowhere_with_our_cookie() {
     let rig = Rig::start().await;
     let evil = "Origin: https://evil.example\r\n";
     let crossed = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n";
-    for fields in [
-        evil,
-        crossed,
-        "Sec-Fetch-Site: same-site\r\n",
-        "Origin: null\r\n",
-    ] {
+    for fields in [evil, crossed, "Sec-Fetch-Site: same-site\r\n", "Origin: null\r\n"] {
         let answer = rig.ask("POST /apps/lab/x", fields).await;
         assert_eq!(status(&answer), 403, "{fields}");
     }
     for fields in ["", evil, "Origin: null\r\n", "Origin: http://localhost\r\n"] {
-        let (_, head) = rig
-            .websocket_from("/apps/lab/do/ws", &format!("Cookie: st=good\r\n{fields}"))
-            .await;
+        let (_, head) =
+            rig.websocket_from("/apps/lab/do/ws", &format!("Cookie: st=good\r\n{fields}")).await;
         assert_eq!(status(&head), 403, "{fields}");
     }
     assert!(rig.record.saw_nothing());
@@ -83,9 +68,7 @@ async fn other_sites_get_nowhere_with_our_cookie() {
 async fn a_browser_gets_a_page_and_a_script_a_problem() {
     let rig = Rig::start().await;
     let raw = "GET /apps/lab/tree?a=b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
-    let browser = rig
-        .send(format!("{raw}Sec-Fetch-Mode: navigate\r\n\r\n"))
-        .await;
+    let browser = rig.send(format!("{raw}Sec-Fetch-Mode: navigate\r\n\r\n")).await;
     assert!(browser.contains("<p>not-signed-in"), "{browser}");
     assert!(browser.contains("stationctl login") && browser.contains("/apps/lab/tree?a=b"));
     let script = rig.send(format!("{raw}\r\n")).await;
@@ -93,10 +76,7 @@ async fn a_browser_gets_a_page_and_a_script_a_problem() {
     assert!(script.contains("about:stationd/not-signed-in"), "{script}");
     let evil = "GET /healthz HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
     let host = rig.send(evil).await;
-    assert!(
-        status(&host) == 421 && host.contains("listen.hosts"),
-        "{host}"
-    );
+    assert!(status(&host) == 421 && host.contains("listen.hosts"), "{host}");
     rig.stop().await;
 }
 

@@ -51,11 +51,7 @@ impl Credentials for Outside {
             "other" => false,
             _ => return None,
         };
-        Some(Session {
-            id: cookie.into(),
-            user: "ada".into(),
-            assigned,
-        })
+        Some(Session { id: cookie.into(), user: "ada".into(), assigned })
     }
     fn bearer(&self, token: &str, _action: &str) -> Option<Token> {
         ["all", "little"].contains(&token).then(|| Token {
@@ -67,19 +63,12 @@ impl Credentials for Outside {
 }
 
 fn page(text: String) -> Response<Body> {
-    Response::new(
-        Full::new(Bytes::from(text))
-            .map_err(|never| match never {})
-            .boxed_unsync(),
-    )
+    Response::new(Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync())
 }
 
 impl front::Pages for Outside {
     fn refused(&self, refused: &Refused<'_>) -> Response<Body> {
-        page(format!(
-            "<p>{} {} {}",
-            refused.word, refused.advice, refused.wanted
-        ))
+        page(format!("<p>{} {} {}", refused.word, refused.advice, refused.wanted))
     }
 }
 
@@ -100,20 +89,14 @@ impl proxy::Activity for Outside {
         self.active.lock().unwrap().push(format!("{app} {path}"));
     }
     fn websocket_data(&self, app: &str, _: &proxy::Caller, direction: proxy::Direction) {
-        self.active
-            .lock()
-            .unwrap()
-            .push(format!("{app} {direction:?}"));
+        self.active.lock().unwrap().push(format!("{app} {direction:?}"));
     }
 }
 
 impl proxy::Sessions for Outside {
     fn still_valid(&self, caller: &proxy::Caller) -> bool {
         let revoked = self.revoked.lock().unwrap();
-        caller
-            .session
-            .as_ref()
-            .is_none_or(|session| !revoked.contains(&**session))
+        caller.session.as_ref().is_none_or(|session| !revoked.contains(&**session))
     }
 }
 
@@ -147,14 +130,8 @@ impl Handler for Plain {
     }
 }
 
-pub(crate) const READ: Policy = Policy::Api {
-    session_may: true,
-    action: "computes/read",
-};
-pub(crate) const POWER: Policy = Policy::Api {
-    session_may: false,
-    action: "computes/stop/action",
-};
+pub(crate) const READ: Policy = Policy::Api { session_may: true, action: "computes/read" };
+pub(crate) const POWER: Policy = Policy::Api { session_may: false, action: "computes/stop/action" };
 
 impl Rig {
     pub(crate) async fn start() -> Self {
@@ -186,9 +163,7 @@ impl Rig {
         if let Entry::App(target) = &mut stranger {
             target.peer_uid += 1;
         }
-        let starting = State::Starting {
-            message: "waits for its port".into(),
-        };
+        let starting = State::Starting { message: "waits for its port".into() };
         let table = Table::from([
             ("lab".to_owned(), target(Prefix::Keep, State::Ready)),
             ("studio".to_owned(), target(Prefix::Strip, State::Ready)),
@@ -198,10 +173,7 @@ impl Rig {
             ("stranger".to_owned(), stranger),
             (
                 "alias".to_owned(),
-                Entry::Redirect {
-                    root: "/apps/lab/tree".into(),
-                    below: "/apps/lab".into(),
-                },
+                Entry::Redirect { root: "/apps/lab/tree".into(), below: "/apps/lab".into() },
             ),
         ]);
         let (table, table_seen) = watch::channel(Arc::new(table));
@@ -213,31 +185,17 @@ impl Rig {
             pages: Arc::clone(&outside) as _,
         };
         let metrics = proxy::metrics::Metrics::register(&mut Registry::default());
-        let often = proxy::Config {
-            session_check: Duration::from_millis(200),
-        };
+        let often = proxy::Config { session_check: Duration::from_millis(200) };
         let proxy = proxy::spawn(&tasks, table_seen, often, metrics, seams);
         let plain: Arc<dyn Handler> = Arc::new(Plain);
         let routes = Routes::new()
-            .with(
-                None,
-                "/apps/{name}/*",
-                Policy::App,
-                Arc::new(ToProxy(proxy.clone())),
-            )
-            .with(
-                Some(http::Method::GET),
-                "/",
-                Policy::Session,
-                Arc::clone(&plain),
-            )
+            .with(None, "/apps/{name}/*", Policy::App, Arc::new(ToProxy(proxy.clone())))
+            .with(Some(http::Method::GET), "/", Policy::Session, Arc::clone(&plain))
             .with(None, "/healthz", Policy::Open, Arc::clone(&plain))
             .with(None, "/v1/apps", READ, Arc::clone(&plain))
             .with(None, "/v1/power", POWER, plain);
-        let names = Names {
-            allowed_origins: vec!["https://friend.example".into()],
-            ..Names::default()
-        };
+        let names =
+            Names { allowed_origins: vec!["https://friend.example".into()], ..Names::default() };
         let mut config = Config::new(names, "st");
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -247,16 +205,7 @@ impl Rig {
             pages: Arc::clone(&outside) as _,
         };
         front::spawn(&tasks, listener, config, routes, front_outside);
-        Self {
-            address,
-            record,
-            outside,
-            table,
-            proxy,
-            tasks,
-            app_tasks,
-            _home: home,
-        }
+        Self { address, record, outside, table, proxy, tasks, app_tasks, _home: home }
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {
@@ -283,15 +232,13 @@ impl Rig {
     /// A request of the assigned user's browser, on a connection of its own.
     pub(crate) async fn ask(&self, line: &str, fields: &str) -> String {
         let head = format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
-        self.send(format!("{head}Cookie: st=good\r\n{fields}\r\n"))
-            .await
+        self.send(format!("{head}Cookie: st=good\r\n{fields}\r\n")).await
     }
 
     /// A websocket of the assigned user's browser, and the head of the answer.
     pub(crate) async fn websocket(&self, path: &str) -> (TcpStream, String) {
         let own = format!("http://{}", self.address);
-        self.websocket_from(path, &format!("Origin: {own}\r\nCookie: st=good\r\n"))
-            .await
+        self.websocket_from(path, &format!("Origin: {own}\r\nCookie: st=good\r\n")).await
     }
 
     pub(crate) async fn websocket_from(&self, path: &str, fields: &str) -> (TcpStream, String) {
@@ -330,9 +277,7 @@ pub(crate) async fn read_head(stream: &mut TcpStream) -> String {
 
 /// No wait in a test is longer than this.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    timeout(Duration::from_secs(30), future)
-        .await
-        .expect("30 s")
+    timeout(Duration::from_secs(30), future).await.expect("30 s")
 }
 
 /// Waits until `holds`, for conditions that no event announces.

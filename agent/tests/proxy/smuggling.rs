@@ -107,9 +107,7 @@ async fn dirty_heads_get_400_and_the_app_nothing() {
         let line = "POST /apps/lab/dirty HTTP/1.1\r\n";
         format!("{line}{GOOD}{fields}\r\n0\r\n\r\n{SMUGGLED}")
     });
-    let with_lines = LINES
-        .iter()
-        .map(|line| format!("{line}{GOOD}\r\n{SMUGGLED}"));
+    let with_lines = LINES.iter().map(|line| format!("{line}{GOOD}\r\n{SMUGGLED}"));
     let old = format!("POST /apps/lab/dirty HTTP/1.0\r\n{GOOD}Transfer-Encoding: chunked\r\n\r\n");
     let nameless = "GET /apps/lab/dirty HTTP/1.1\r\nCookie: st=good\r\n\r\n".to_owned();
     for payload in with_fields.chain(with_lines).chain([old, nameless]) {
@@ -117,11 +115,7 @@ async fn dirty_heads_get_400_and_the_app_nothing() {
         let code = status(&answer);
         assert!((400..=431).contains(&code), "{payload:?} got {answer:?}");
         assert!(rig.record.saw_nothing(), "{payload:?} got to the app");
-        assert_eq!(
-            answer.matches("HTTP/1.1 4").count(),
-            1,
-            "{payload:?}: {answer}"
-        );
+        assert_eq!(answer.matches("HTTP/1.1 4").count(), 1, "{payload:?}: {answer}");
     }
     rig.stop().await;
 }
@@ -135,10 +129,7 @@ async fn a_dirty_head_behind_a_clean_request_gets_no_further() {
         let dirty = format!("POST /apps/lab/dirty HTTP/1.1\r\n{GOOD}{fields}\r\n0\r\n\r\n");
         let answer = rig.send(format!("{clean}{dirty}{SMUGGLED}")).await;
         let seen = rig.record.seen();
-        assert!(
-            !seen.contains("dirty") && !seen.contains("smuggled"),
-            "{fields:?}: {seen}"
-        );
+        assert!(!seen.contains("dirty") && !seen.contains("smuggled"), "{fields:?}: {seen}");
         assert!(answer.contains("HTTP/1.1 4"), "{fields:?}: {answer}");
     }
     rig.stop().await;
@@ -153,10 +144,7 @@ async fn dirty_chunks_carry_no_second_request() {
         let payload = format!("{head}Transfer-Encoding: chunked\r\n\r\n{body}{SMUGGLED}");
         let answer = rig.send(&payload).await;
         let requests = rig.record.requests.lock().unwrap().clone();
-        assert!(
-            requests.iter().all(|line| line == "POST /apps/lab/do/sink"),
-            "{body:?}"
-        );
+        assert!(requests.iter().all(|line| line == "POST /apps/lab/do/sink"), "{body:?}");
         assert!(!answer.contains("200 OK"), "{body:?}: {answer}");
     }
     rig.stop().await;

@@ -14,10 +14,7 @@ use tokio_rustls::client::TlsStream;
 use crate::rig::{Rig, status, until, within};
 
 async fn rig(folder: &std::path::Path) -> Rig {
-    let source = Source::SelfSigned {
-        folder: folder.to_owned(),
-        names: vec!["localhost".into()],
-    };
+    let source = Source::SelfSigned { folder: folder.to_owned(), names: vec!["localhost".into()] };
     let tls = Tls::load(source).unwrap();
     Rig::with(|config| config.tls = Some(tls)).await
 }
@@ -35,9 +32,7 @@ async fn connect(rig: &Rig, folder: &std::path::Path) -> TlsStream<TcpStream> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let name = ServerName::try_from("localhost").unwrap();
     let connector = TlsConnector::from(Arc::new(config));
-    let stream = within(connector.connect(name, rig.connect().await))
-        .await
-        .unwrap();
+    let stream = within(connector.connect(name, rig.connect().await)).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     stream
 }
@@ -96,11 +91,7 @@ async fn what_is_not_tls_gets_nothing() {
     stream.write_all(&hello).await.unwrap();
     let mut answer = Vec::new();
     drop(within(stream.read_to_end(&mut answer)).await);
-    assert_eq!(
-        answer.first(),
-        Some(&0x15),
-        "an alert, not a hello: {answer:?}"
-    );
+    assert_eq!(answer.first(), Some(&0x15), "an alert, not a hello: {answer:?}");
     assert!(rig.record.saw_nothing());
     rig.stop().await;
 }

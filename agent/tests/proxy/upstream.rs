@@ -108,10 +108,7 @@ pub(crate) fn start(path: &Path, tasks: &Tasks) -> Arc<Record> {
 }
 
 async fn connection(stream: UnixStream, record: Arc<Record>, tasks: Tasks) {
-    let io = TokioIo::new(Recorded {
-        stream,
-        record: Arc::clone(&record),
-    });
+    let io = TokioIo::new(Recorded { stream, record: Arc::clone(&record) });
     let cancel = tasks.token().clone();
     let service = hyper::service::service_fn(move |request| {
         answer(request, Arc::clone(&record), tasks.clone())
@@ -157,9 +154,7 @@ async fn answer(
         }
         ("sse", _) => {
             let first = stream::once(async { Ok(Frame::data(Bytes::from("data: 1\n\n"))) });
-            Response::new(BodyExt::boxed_unsync(StreamBody::new(
-                first.chain(stream::pending()),
-            )))
+            Response::new(BodyExt::boxed_unsync(StreamBody::new(first.chain(stream::pending()))))
         }
         ("never", _) => {
             let _guard = Cancelled(record);
@@ -179,10 +174,7 @@ async fn answer(
             .body(whole("cookies"))
             .unwrap(),
         ("ws", how) => websocket(&mut request, how, &tasks),
-        ("status", code) => Response::builder()
-            .status(code)
-            .body(whole("status"))
-            .unwrap(),
+        ("status", code) => Response::builder().status(code).body(whole("status")).unwrap(),
         _ => {
             let mut text = line + "\n";
             for (name, value) in request.headers() {

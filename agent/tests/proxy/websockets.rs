@@ -7,19 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::rig::{Rig, status, until, within};
 
 /// A masked text frame as a browser sends it.
-const HELLO: [u8; 11] = [
-    0x81,
-    0x85,
-    1,
-    2,
-    3,
-    4,
-    b'h' ^ 1,
-    b'e' ^ 2,
-    b'l' ^ 3,
-    b'l' ^ 4,
-    b'o' ^ 1,
-];
+const HELLO: [u8; 11] = [0x81, 0x85, 1, 2, 3, 4, b'h' ^ 1, b'e' ^ 2, b'l' ^ 3, b'l' ^ 4, b'o' ^ 1];
 const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xe9];
 const POLICY: [u8; 4] = [0x88, 2, 0x03, 0xf0];
 
@@ -39,20 +27,14 @@ async fn bytes_go_through_as_they_are() {
     ] {
         assert!(head.contains(part), "{part} in {head}");
     }
-    assert!(
-        rig.record
-            .seen()
-            .contains("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
-    );
+    assert!(rig.record.seen().contains("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="));
     assert!(!rig.record.seen().contains("st=good"));
     until(|| rig.proxy.open_tunnels() == 1).await;
     let mut echo = vec![0; HELLO.len()];
     stream.write_all(&HELLO).await.unwrap();
     within(stream.read_exact(&mut echo)).await.unwrap();
     assert_eq!(echo, HELLO);
-    let large: Vec<u8> = (0..4 * 1024 * 1024_u32)
-        .map(|n| n.to_le_bytes()[1])
-        .collect();
+    let large: Vec<u8> = (0..4 * 1024 * 1024_u32).map(|n| n.to_le_bytes()[1]).collect();
     let (mut reader, mut writer) = stream.into_split();
     let mut back = vec![0; large.len()];
     let (written, read) =
@@ -91,10 +73,7 @@ async fn a_refusal_by_the_app_is_passed_on() {
         drop(stream);
     }
     let (_, head) = rig.websocket("/apps/late/do/ws").await;
-    assert!(
-        status(&head) == 503 && head.contains("x-app-state: starting"),
-        "{head}"
-    );
+    assert!(status(&head) == 503 && head.contains("x-app-state: starting"), "{head}");
     rig.stop().await;
 }
 
@@ -175,11 +154,7 @@ async fn a_session_that_ends_ends_its_websockets() {
     let (mut stream, _) = rig.websocket("/apps/lab/do/ws").await;
     let by_token = "Authorization: Bearer all\r\n";
     let (mut other, _) = rig.websocket_from("/apps/lab/do/ws", by_token).await;
-    rig.outside
-        .revoked
-        .lock()
-        .unwrap()
-        .insert("good".to_owned());
+    rig.outside.revoked.lock().unwrap().insert("good".to_owned());
     let mut rest = Vec::new();
     within(stream.read_to_end(&mut rest)).await.unwrap();
     assert_eq!(rest, POLICY);
