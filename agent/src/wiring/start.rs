@@ -24,7 +24,6 @@ use crate::host;
 use crate::identity::{self, Identity, Instance};
 use crate::os::{clock, process, systemd};
 use crate::privileged::{Privileged, RootConfig};
-use crate::proxy;
 use crate::store::{Feature, Store};
 
 /// Every feature that keeps something.
@@ -132,8 +131,7 @@ impl Common<'_> {
             status: heartbeat::spawn(&self.tasks, &self.store, facts_rx).await,
             samples: host::spawn(&self.tasks, samples),
         };
-        let mut registry = public::registry();
-        let metrics = proxy::metrics::Metrics::register(registry.sub_registry_with_prefix("proxy"));
+        let (registry, metrics) = public::metrics();
         let (down, again) = (CancellationToken::new(), CancellationToken::new());
         let (public_url, public_url_rx) = watch::channel(bound.url.clone());
         let control = self.control(&bound, public_url_rx, registry, down.clone());
