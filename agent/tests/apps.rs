@@ -169,8 +169,15 @@ impl Life {
     }
 
     async fn events(&self) -> Vec<String> {
-        self.store.last_seq().await.unwrap();
-        let page = self.store.events_after(0, 1000).await.unwrap();
+        let last = self.store.last_seq().await.unwrap();
+        // An event has its number before it is on disk.
+        let page = loop {
+            let page = self.store.events_after(0, 1000).await.unwrap();
+            if page.events.last().is_some_and(|event| event.seq >= last) {
+                break page;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
         page.events.into_iter().map(|event| event.kind).collect()
     }
 }
