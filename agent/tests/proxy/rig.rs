@@ -196,7 +196,7 @@ impl Rig {
             .with(None, "/v1/power", POWER, plain);
         let names =
             Names { allowed_origins: vec!["https://friend.example".into()], ..Names::default() };
-        let mut config = Config::new(names, "st");
+        let mut config = Config::new(watch::channel(Arc::new(names)).1, "st");
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
