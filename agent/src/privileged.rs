@@ -114,6 +114,9 @@ pub struct AppRoot {
     pub command: Vec<String>,
     /// What the app shows as its root.
     pub workspace: PathBuf,
+    /// Whether the workspace is a plain folder of stationd's own, made if it is missing. Where
+    /// anything else is missing, a mount or a disk is missing.
+    pub make_workspace: bool,
     /// Where the user begins; in the workspace. Made if it is missing.
     pub folder: PathBuf,
 }

@@ -98,6 +98,7 @@ impl Home {
                 kind: Kind::JupyterLab,
                 command: vec![at("tools/bin/lab").to_string_lossy().into_owned()],
                 workspace: at("workspace"),
+                make_workspace: false,
                 folder: at("workspace/Users/ada"),
             }],
         };
@@ -360,6 +361,11 @@ async fn a_missing_workspace_is_named_and_not_made() {
     let seen = life.phase(AppPhase::Backoff).await;
     assert!(seen.message.contains("check the workspace"), "{}", seen.message);
     assert!(!home.place.path().join("workspace").exists());
+    life.end().await;
+    let mut home = home;
+    home.root.apps.first_mut().unwrap().make_workspace = true;
+    let life = home.live();
+    life.phase(AppPhase::Ready).await;
     life.end().await;
 }
 

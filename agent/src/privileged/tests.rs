@@ -29,6 +29,7 @@ fn root() -> RootConfig {
             kind: Kind::JupyterLab,
             command: Vec::new(),
             workspace: "/mnt/stationd/workspace".into(),
+            make_workspace: false,
             folder: "/mnt/stationd/workspace/Users/ada".into(),
         }],
     }
