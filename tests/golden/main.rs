@@ -28,7 +28,7 @@ fn root() -> PathBuf {
 
 #[expect(clippy::disallowed_methods, reason = "a test looks at the programs from outside")]
 fn help(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(binary(program))
+    let output = Command::new(binary(program).unwrap())
         .args(arguments)
         .env_clear()
         .env("COLUMNS", "100")

@@ -103,7 +103,7 @@ async fn text_that_is_no_toml_is_a_mistake_with_a_line() {
     assert_eq!(station.heartbeat().await.unwrap().status.phase, Phase::ConfigError);
     let json = station.ctl(&["--json", "check"]).await.unwrap();
     let mistakes: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
-    assert_eq!(mistakes[0]["line"], 2, "{mistakes}");
+    assert_eq!(mistakes["mistakes"][0]["line"], 2, "{mistakes}");
 }
 
 #[tokio::test]
