@@ -94,6 +94,8 @@ pub struct Seen {
     pub activity: Option<Activity>,
     /// It runs as an older configuration says; a restart makes it new.
     pub restart_pending: bool,
+    /// It is stopped, and a request for it starts it.
+    pub on_demand: bool,
     /// Output bytes of the present run that the disk did not take.
     pub dropped_bytes: u64,
     /// Where it listens.

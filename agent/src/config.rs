@@ -81,6 +81,8 @@ pub struct Failed {
     pub mistakes: Vec<Mistake>,
     /// `[listen]`, if that part has no mistake.
     pub listen: Option<Listen>,
+    /// What stands in: defaults in the place of mistakes, and no app.
+    pub fallback: Config,
 }
 
 /// Reads and checks the configuration of this installation.
@@ -137,7 +139,9 @@ pub fn check(
     };
     found.sort_by_key(order);
     found.dedup();
-    Err(Box::new(Failed { mistakes: found, listen: (!listen_spoiled).then_some(config.listen) }))
+    let listen = (!listen_spoiled).then(|| config.listen.clone());
+    let fallback = Config { apps: Vec::new(), ..config };
+    Err(Box::new(Failed { mistakes: found, listen, fallback }))
 }
 
 /// The files as far as they could be read.
@@ -228,11 +232,14 @@ impl Sources {
                 let listen = None;
                 let mut mistakes = self.unreadable;
                 let failed = match checked {
-                    Ok(_) => Failed { mistakes, listen },
+                    Ok(config) => {
+                        let fallback = Config { apps: Vec::new(), ..config };
+                        Failed { mistakes, listen, fallback }
+                    }
                     Err(failed) if mistakes.is_empty() => *failed,
                     Err(failed) => {
                         mistakes.extend(failed.mistakes);
-                        Failed { mistakes, listen }
+                        Failed { mistakes, listen, fallback: failed.fallback }
                     }
                 };
                 Err(Box::new(failed))

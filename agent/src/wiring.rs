@@ -1,5 +1,114 @@
 //! Floor 4: builds every part and joins them.
+//!
+//! ```text
+//!   run ─► folders, lock ─► start ─► task: waits for the end
+//!            ▲                          │ SIGTERM, down, a part that ended
+//!            └── again ─────────────────┘ the broken configuration was mended
+//! ```
+//!
+//! Every outside seam stands in [`Outside`]; the edges map what one part publishes to what another
+//! asks for. All channels are made before a part is started, and no part waits for another.
 
 pub mod check;
-pub mod folders;
-pub mod log;
+mod edges;
+mod facts;
+mod folders;
+mod log;
+mod public;
+mod reload;
+mod start;
+mod task;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::base::chain::Chain;
+use crate::config::{Environment, Paths, PathsError};
+use crate::front::tls::TlsError;
+use crate::identity::IdentityError;
+use crate::os::signals;
+use crate::os::socket::SocketError;
+use crate::privileged::NoUser;
+use crate::store::StoreError;
+
+pub use folders::FoldersError;
+
+/// What the daemon touches outside of itself.
+#[derive(Debug, Clone)]
+pub struct Outside {
+    pub paths: Paths,
+    pub environment: Environment,
+    /// This program: keepers are started from it.
+    pub program: PathBuf,
+}
+
+/// Why the daemon did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot find out where the files are")]
+    Paths(#[source] PathsError),
+    #[error("cannot find this program's own file")]
+    Program(#[source] io::Error),
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    #[error("cannot listen to signals")]
+    Signals(#[source] io::Error),
+    #[error("cannot use the folder")]
+    Folders(#[from] FoldersError),
+    #[error("cannot use the database")]
+    Store(#[source] StoreError),
+    #[error("cannot set logins up")]
+    Identity(#[source] IdentityError),
+    #[error("cannot run apps")]
+    User(#[source] NoUser),
+    #[error(
+        "cannot listen on {address}: if another program has the port, end it, or choose another \
+         with listen.address or STATIOND_LISTEN"
+    )]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot make the admin socket")]
+    Socket(#[source] SocketError),
+    #[error("cannot set TLS up")]
+    Tls(#[source] TlsError),
+    #[error("the part {0} ended; this is an error of stationd: please report the lines above")]
+    PartEnded(&'static str),
+}
+
+impl StartError {
+    /// Part of the interface; `stationd --help` names them.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Folders(FoldersError::AlreadyRunning { .. }) => 3,
+            Self::Listen { .. } | Self::Socket(_) | Self::Tls(_) => 4,
+            Self::Folders(FoldersError::Unusable { .. }) | Self::Store(_) | Self::Identity(_) => 5,
+            _ => 1,
+        }
+    }
+}
+
+/// How a run of the parts ended.
+enum End {
+    /// It was asked for.
+    Stopped,
+    /// The configuration can be used now.
+    Again,
+}
+
+/// Runs the daemon until it is told to stop.
+pub async fn run(outside: &Outside) -> Result<(), StartError> {
+    let mut stop = signals::Stop::listen().map_err(StartError::Signals)?;
+    let _locked = folders::prepare(&outside.paths)?;
+    loop {
+        let running = start::start(outside).await?;
+        match task::until_end(running, &mut stop).await? {
+            End::Stopped => return Ok(()),
+            End::Again => tracing::info!("the configuration can be used now: starting again"),
+        }
+    }
+}
+
+/// For logs: an error with all its causes.
+fn told(error: &dyn std::error::Error) -> String {
+    Chain(error).to_string()
+}

@@ -123,6 +123,11 @@ impl App {
         }
     }
 
+    /// It is stopped, and a request may start it: nobody said that it should stay stopped.
+    pub(super) fn waits_for_demand(&self) -> bool {
+        !self.refused && !self.down && self.state == State::Stopped
+    }
+
     pub(super) fn phase(&self) -> AppPhase {
         match self.state {
             State::Stopped => AppPhase::Stopped,
@@ -181,7 +186,7 @@ impl App {
             }
             Event::Restart => self.restart(now, &mut effects),
             Event::Demand => {
-                if !self.refused && !self.down && self.state == State::Stopped {
+                if self.waits_for_demand() {
                     self.wanted = true;
                     self.find(now, &mut effects);
                 }

@@ -421,6 +421,7 @@ impl Task {
             last_end: state.last_end.clone(),
             activity: slot.activity,
             restart_pending,
+            on_demand: state.waits_for_demand(),
             dropped_bytes: slot.dropped,
             socket: root.socket(name),
             uid: root.user.uid,

@@ -111,6 +111,22 @@ pub fn descendants(root: i32) -> Vec<i32> {
     found.split_off(1)
 }
 
+/// Closes every descriptor but the three standard ones: what whoever started us left open.
+///
+/// Only for the first step of a process, before it has opened anything of its own.
+pub fn close_inherited() {
+    let open: Vec<i32> = fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|descriptor| *descriptor > 2)
+        .collect();
+    for descriptor in open {
+        // The listing's own descriptor is in the list and closed already.
+        drop(nix::unistd::close(descriptor).map_err(io::Error::from));
+    }
+}
+
 /// Sends a signal; a process that is gone already is not an error.
 pub fn signal(pid: i32, signal: Signal) -> io::Result<()> {
     match kill(Pid::from_raw(pid), signal) {

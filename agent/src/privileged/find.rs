@@ -33,12 +33,17 @@ pub(super) async fn program(root: &RootConfig, app: &AppRoot) -> Result<PathBuf,
         tried.push(format!("{} (configured)", path.display()));
         return missing(wanted, tried);
     }
-    let near = [(root.tools.join("bin"), "tools")];
+    // The login shell is only asked where stationd's own tools have no such program.
+    let tools = root.tools.join("bin");
+    if let Some(found) = command::find(wanted, [tools.clone()]) {
+        return Ok(found);
+    }
+    tried.push(format!("{} (tools)", tools.display()));
     let path = login_path(root).await;
     let login = std::env::split_paths(&path).map(|folder| (folder, "login PATH"));
     let local = [(root.user.home.join(".local/bin"), "user")];
     let conda = CONDA.map(|folder| (root.user.home.join(folder).join("bin"), "conda"));
-    for (folder, what) in near.into_iter().chain(login).chain(local).chain(conda) {
+    for (folder, what) in login.chain(local).chain(conda) {
         if let Some(found) = command::find(wanted, [folder.clone()]) {
             return Ok(found);
         }

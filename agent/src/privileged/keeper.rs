@@ -35,7 +35,7 @@ use crate::base::chain::Chain;
 use crate::base::limits;
 use crate::os::command::{self, CommandError};
 use crate::os::file::{self, FileError};
-use crate::os::process::ProcessId;
+use crate::os::process::{self, ProcessId};
 use crate::os::socket::{self, SocketError};
 use crate::os::{clock, signals};
 
@@ -68,6 +68,8 @@ enum KeepError {
 
 /// The whole life of the role. The arguments are those after `keep`.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // A lock or a socket of whoever started stationd must not live as long as an app.
+    process::close_inherited();
     let mut stdout = io::stdout();
     let kept = folder(arguments).and_then(|folder| start(&folder));
     let (hello, keeper) = match kept {

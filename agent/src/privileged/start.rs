@@ -65,7 +65,7 @@ async fn prepare(root: &RootConfig, app: &AppRoot, folder: &Folder) -> Result<()
     for path in [folder.kept(), folder.exit(), own_socket] {
         remove(&path)?;
     }
-    user_folder(root, &app.folder).await
+    user_folder(root, app).await
 }
 
 fn remove(path: &Path) -> Result<(), Refusal> {
@@ -89,31 +89,40 @@ fn own_folder(root: &RootConfig, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the user's folder as the user, so that no link in a shared place misleads us, and in a
-/// process of its own, so that a dead mount cannot hang us.
-async fn user_folder(root: &RootConfig, folder: &Path) -> Result<(), Refusal> {
+/// Makes the user's folder as the user, so that no link in a shared place misleads us, in a process
+/// of its own, so that a dead mount cannot hang us, and never the workspace itself: where that is
+/// missing, a mount is missing.
+async fn user_folder(root: &RootConfig, app: &AppRoot) -> Result<(), Refusal> {
+    let folder = app.folder.display();
+    let below = app.folder.strip_prefix(&app.workspace).map_err(|_outside| {
+        Refusal::StartFailed(format!(
+            "the user's folder {folder} is not in the workspace {}: correct instance.user_folder",
+            app.workspace.display()
+        ))
+    })?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
     let program = Program {
-        program: PathBuf::from("/bin/mkdir"),
-        arguments: vec!["-p".to_owned(), "--".to_owned(), folder.to_string_lossy().into_owned()],
-        environment: BTreeMap::new(),
+        program: PathBuf::from("/bin/sh"),
+        arguments: vec![
+            "-c".to_owned(),
+            "cd -- \"$1\" && { [ -z \"$2\" ] || mkdir -p -- \"$2\"; }".to_owned(),
+            "sh".to_owned(),
+            text(&app.workspace),
+            text(below),
+        ],
+        environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
         folder: PathBuf::from("/"),
         account: root.user.account(),
     };
-    let output = command::run_as(&program, limits::USER_STEP).await.map_err(|error| {
-        Refusal::StartFailed(format!(
-            "the user's folder {} cannot be reached: {}; check the workspace",
-            folder.display(),
-            Chain(&error)
-        ))
-    })?;
-    if output.success {
-        return Ok(());
-    }
+    let made = command::run_as(&program, limits::USER_STEP).await;
+    let problem = match made {
+        Ok(output) if output.success => return Ok(()),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => Chain(&error).to_string(),
+    };
     Err(Refusal::StartFailed(format!(
-        "the user's folder {} cannot be made by {}: {}; check the workspace and its rights",
-        folder.display(),
-        root.user.name,
-        String::from_utf8_lossy(&output.stderr).trim()
+        "{} cannot use the folder {folder}: {problem}; check the workspace and its rights",
+        root.user.name
     )))
 }
 

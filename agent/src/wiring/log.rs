@@ -9,10 +9,10 @@ use crate::config::model::{Format, Log};
 
 /// Changes what is logged while the daemon runs.
 #[derive(Debug, Clone)]
-pub struct Levels(Handle<EnvFilter, Registry>);
+pub(super) struct Levels(Handle<EnvFilter, Registry>);
 
 /// Starts to log. `RUST_LOG` overrides the configured level.
-pub fn start(log: Log) -> Levels {
+pub(super) fn start(log: Log) -> Levels {
     let (filter, handle) = reload::Layer::new(filter(log));
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match log.format {
@@ -26,7 +26,7 @@ pub fn start(log: Log) -> Levels {
 }
 
 impl Levels {
-    pub fn set(&self, log: Log) {
+    pub(super) fn set(&self, log: Log) {
         if let Err(error) = self.0.reload(filter(log)) {
             tracing::warn!(%error, "the log level stays as it is");
         }

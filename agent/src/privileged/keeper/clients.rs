@@ -34,9 +34,9 @@ impl Clients {
                 continue;
             }
             let mut client = Client { stream, partial: Vec::new() };
-            if client.tell(state).is_ok() {
-                self.0.push(client);
-            }
+            // Who has sent an order and closed already cannot be told, and is heard all the same.
+            drop(client.tell(state));
+            self.0.push(client);
         }
     }
 

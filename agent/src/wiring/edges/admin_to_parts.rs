@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::answers::{no_such_app, problem};
 use crate::admin::{Answer, AppAction, Control};
-use crate::apps::{Apps, AppsError};
+use crate::apps::{Apps, AppsError, Seen};
 use crate::base::chain::Chain;
 use crate::identity::{Identity, NextPath};
 use crate::os::clock;
@@ -53,8 +53,8 @@ impl Control for Parts {
 
     fn logs(&self, name: &str, lines: usize) -> Answer<AppLogs> {
         let seen = self.apps.seen();
-        let dropped = seen.borrow().iter().find(|app| app.name.as_str() == name);
-        let dropped_bytes = dropped.map_or(0, |app| app.dropped_bytes);
+        let of = |app: &&Seen| app.name.as_str() == name;
+        let dropped_bytes = seen.borrow().iter().find(of).map_or(0, |app| app.dropped_bytes);
         let logs = self.apps.logs(name, lines).map_err(|error| refused(&error));
         let name = name.to_owned();
         let answer = logs.map(|lines| AppLogs { name, lines, dropped_bytes });
@@ -64,12 +64,17 @@ impl Control for Parts {
     fn login_link(&self, next: &str) -> Answer<LoginLink> {
         let next = NextPath::parse(next);
         let (identity, user) = (self.identity.clone(), self.user.clone());
-        let (url, port, loopback) =
-            (self.public_url.borrow().clone(), self.port, self.loopback);
+        let (url, port, loopback) = (self.public_url.borrow().clone(), self.port, self.loopback);
         Box::pin(async move {
             if port == 0 {
-                let detail = "the public listener is not running: mend [listen] in the configuration";
-                return Err(problem(StatusCode::CONFLICT, "no-listener", "nobody could log in", detail));
+                let detail =
+                    "the public listener is not running: mend [listen] in the configuration";
+                return Err(problem(
+                    StatusCode::CONFLICT,
+                    "no-listener",
+                    "nobody could log in",
+                    detail,
+                ));
             }
             let next = next.map_err(|error| {
                 let detail = format!("`next` {error}");
@@ -104,6 +109,7 @@ impl Control for Parts {
     }
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "a problem travels in a box everywhere")]
 fn refused(error: &AppsError) -> Box<Problem> {
     let detail = Chain(error).to_string();
     let conflict = |kind, title| problem(StatusCode::CONFLICT, kind, title, detail.clone());

@@ -24,8 +24,8 @@ impl Handler for Api {
 }
 
 /// Adds every route of the API with the policy that its rule asks for.
-pub(in crate::wiring) fn routes(mut routes: Routes, router: axum::Router) -> Routes {
-    let api: Arc<dyn Handler> = Arc::new(Api(router));
+pub(in crate::wiring) fn routes(mut routes: Routes, v1: axum::Router) -> Routes {
+    let api: Arc<dyn Handler> = Arc::new(Api(v1));
     for rule in RULES {
         let session_may = matches!(rule.need, Need::Read | Need::Operate);
         let policy = Policy::Api { session_may, action: rule.action };

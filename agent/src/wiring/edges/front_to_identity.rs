@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use secrecy::ExposeSecret;
 
-use super::front_to_web::Site;
+use super::front_to_web::{Site, answer, cannot_record, empty};
 use crate::base::chain::Chain;
 use crate::front::gate::Policy;
 use crate::front::routes::{Answer, Body, Caller, Handler, Routes};
@@ -48,9 +48,12 @@ pub(in crate::wiring) struct Logins {
 pub(in crate::wiring) fn routes(routes: Routes, logins: Logins) -> Routes {
     let logins = Arc::new(logins);
     let (enter, leave) = (Enter(Arc::clone(&logins)), Leave(logins));
-    routes
-        .with(Some(Method::GET), "/login/{token}", Policy::Open, Arc::new(enter))
-        .with(Some(Method::POST), "/logout", Policy::Session, Arc::new(leave))
+    routes.with(Some(Method::GET), "/login/{token}", Policy::Open, Arc::new(enter)).with(
+        Some(Method::POST),
+        "/logout",
+        Policy::Session,
+        Arc::new(leave),
+    )
 }
 
 /// `GET /login/TOKEN`. HEAD, which link previews send, uses nothing up.
@@ -69,7 +72,7 @@ impl Handler for Enter {
             };
             answer.unwrap_or_else(|error| {
                 tracing::error!(error = %Chain(&error), "a login could not be recorded");
-                logins.site.cannot_record(format)
+                cannot_record(format)
             })
         })
     }
@@ -86,7 +89,7 @@ impl Handler for Leave {
                 logins.identity.logout(id).await;
             }
             let page = web::logged_out(&logins.site.login_needed(None, false));
-            let mut answer = super::front_to_web::answer(page);
+            let mut answer = answer(page);
             set_cookie(&mut answer, &logins.cookie.clear());
             answer
         })
@@ -96,7 +99,7 @@ impl Handler for Leave {
 impl Logins {
     async fn peek(&self, token: &str, format: Format) -> Result<Response<Body>, IdentityError> {
         Ok(match self.identity.peek(token, clock::now()).await? {
-            Link::Open { .. } => self.site.empty(StatusCode::OK),
+            Link::Open { .. } => empty(StatusCode::OK),
             Link::Used { .. } => self.refused(LinkRefusal::Used, format),
             Link::Expired { .. } => self.refused(LinkRefusal::Expired, format),
             Link::Unknown => self.refused(LinkRefusal::Unknown, format),
@@ -114,7 +117,7 @@ impl Logins {
 
     /// 303 to the wanted page, with the cookie.
     fn welcome(&self, login: &Login) -> Response<Body> {
-        let mut answer = self.site.empty(StatusCode::SEE_OTHER);
+        let mut answer = empty(StatusCode::SEE_OTHER);
         set_cookie(&mut answer, &self.cookie.set(login.secret.expose_secret(), ABSOLUTE));
         if let Ok(next) = HeaderValue::from_str(login.next.as_str()) {
             answer.headers_mut().insert(header::LOCATION, next);
@@ -124,7 +127,7 @@ impl Logins {
 
     fn refused(&self, refusal: LinkRefusal, format: Format) -> Response<Body> {
         let login = self.site.login_needed(None, false);
-        super::front_to_web::answer(web::link_refused(refusal, &login, format))
+        answer(web::link_refused(refusal, &login, format))
     }
 }
 

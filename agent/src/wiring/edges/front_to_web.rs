@@ -79,43 +79,19 @@ impl Site {
         }))
     }
 
-    fn help(&self, request: &Request<Incoming>) -> Response<Body> {
+    fn help(_site: &Self, request: &Request<Incoming>) -> Response<Body> {
         answer(web::help(request.uri().path(), Format::of(request.headers())))
     }
 
-    fn asset(&self, request: &Request<Incoming>) -> Response<Body> {
+    fn asset(_site: &Self, request: &Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
         let found = web::asset(path, request.headers());
         answer(found.unwrap_or_else(|| web::not_found(path, Format::of(request.headers()))))
     }
 
     /// For load balancers: the daemon runs. Nothing about the machine is told.
-    fn healthy(&self, _request: &Request<Incoming>) -> Response<Body> {
-        self.empty(StatusCode::OK)
-    }
-
-    pub(super) fn empty(&self, status: StatusCode) -> Response<Body> {
-        let body = Full::default().map_err(|never| match never {}).boxed_unsync();
-        let mut answer = Response::new(body);
-        *answer.status_mut() = status;
-        let headers = answer.headers_mut();
-        headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
-        headers.insert(header::REFERRER_POLICY, http::HeaderValue::from_static("no-referrer"));
-        answer
-    }
-
-    /// 503: the disk takes no record of the login, so nobody is let in.
-    pub(super) fn cannot_record(&self, format: Format) -> Response<Body> {
-        answer(web::refused(
-            &Refusal {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                kind: "login-not-recorded",
-                title: "The login could not be recorded",
-                detail: "The disk takes no writes, so the link was not used up. Free some space \
-                         and open it again; `stationctl status` says more.",
-            },
-            format,
-        ))
+    fn healthy(_site: &Self, _request: &Request<Incoming>) -> Response<Body> {
+        empty(StatusCode::OK)
     }
 
     pub(super) fn login_needed<'a>(&self, app: Option<&'a str>, expired: bool) -> LoginNeeded<'a> {
@@ -142,19 +118,43 @@ impl Site {
             None => waiting(message),
         })
     }
+}
 
-    pub(super) fn app_unknown(&self, name: &str, known: &[&str]) -> Response<Body> {
-        let detail = format!("No app is called {name:?}. There are: {}.", known.join(", "));
-        answer(web::refused(
-            &Refusal {
-                status: StatusCode::NOT_FOUND,
-                kind: "no-such-app",
-                title: "There is no such app",
-                detail: &detail,
-            },
-            Format::Html,
-        ))
-    }
+pub(super) fn empty(status: StatusCode) -> Response<Body> {
+    let body = Full::default().map_err(|never| match never {}).boxed_unsync();
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, http::HeaderValue::from_static("no-referrer"));
+    answer
+}
+
+/// 503: the disk takes no record of the login, so nobody is let in.
+pub(super) fn cannot_record(format: Format) -> Response<Body> {
+    answer(web::refused(
+        &Refusal {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            kind: "login-not-recorded",
+            title: "The login could not be recorded",
+            detail: "The disk takes no writes, so the link was not used up. Free some space \
+                     and open it again; `stationctl status` says more.",
+        },
+        format,
+    ))
+}
+
+pub(super) fn app_unknown(name: &str, known: &[&str]) -> Response<Body> {
+    let detail = format!("No app is called {name:?}. There are: {}.", known.join(", "));
+    answer(web::refused(
+        &Refusal {
+            status: StatusCode::NOT_FOUND,
+            kind: "no-such-app",
+            title: "There is no such app",
+            detail: &detail,
+        },
+        Format::Html,
+    ))
 }
 
 /// For the moment between a change in the proxy's table and in the status.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use http::Response;
 
 use super::front_to_identity::session_id;
-use super::front_to_web::Site;
+use super::front_to_web::{Site, app_unknown};
 use crate::apps::Apps;
 use crate::base::tasks::Tasks;
 use crate::identity::Identity;
 use crate::os::clock;
-use crate::proxy::{Activity, Body, Caller, Direction, Outside, Pages, Sessions, Unavailable, Wake};
+use crate::proxy::{
+    Activity, Body, Caller, Direction, Outside, Pages, Sessions, Unavailable, Wake,
+};
 
 /// Joins the proxy to sessions, apps and pages.
 pub(in crate::wiring) fn outside(
@@ -81,6 +83,6 @@ impl Pages for Site {
     }
 
     fn unknown(&self, app: &str, known: &[&str]) -> Response<Body> {
-        self.app_unknown(app, known)
+        app_unknown(app, known)
     }
 }

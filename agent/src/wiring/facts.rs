@@ -1,0 +1,74 @@
+//! Keeps the heartbeat's facts up to date: every part's news goes into its own fields.
+
+use station_proto::mount::Mount;
+use tokio::sync::watch;
+
+use super::edges::{apps_to_heartbeat, config_to_privileged};
+use super::public::{self, Bound};
+use super::start::Common;
+use crate::config::Config;
+use crate::heartbeat::Facts;
+
+/// What is known at the start.
+pub(super) fn first(common: &Common<'_>, bound: &Bound) -> Facts {
+    let settled = &common.settled;
+    let root = common.root.borrow().user.uid == 0;
+    Facts {
+        name: name(&settled.config),
+        public_url: bound.url.clone(),
+        apps: Vec::new(),
+        mounts: vec![workspace(common)],
+        config_invalid: settled.invalid.clone(),
+        runs_as_root: root && settled.config.instance.local_user.is_none(),
+        cloned_image: common.instance.cloned,
+        ..Facts::default()
+    }
+}
+
+/// The configured name, or the machine's.
+pub(super) fn name(config: &Config) -> String {
+    config.instance.name.clone().unwrap_or_else(public::host_name)
+}
+
+/// A `directory` mount is there when the folder is: it is made when the first app starts.
+fn workspace(common: &Common<'_>) -> Mount {
+    let path = config_to_privileged::workspace(&common.settled.config, &common.outside.paths);
+    Mount {
+        name: "workspace".to_owned(),
+        driver: "directory".to_owned(),
+        path: path.display().to_string(),
+        ready: true,
+        message: "a local folder".to_owned(),
+    }
+}
+
+/// Copies what the parts publish.
+pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) {
+    let (mut seen, to, cancel) = (common.apps.seen(), facts.clone(), common.tasks.token().clone());
+    common.tasks.part("facts-apps", async move {
+        loop {
+            let apps = seen.borrow_and_update().iter().map(apps_to_heartbeat::app).collect();
+            to.send_modify(|facts| facts.apps = apps);
+            match cancel.run_until_cancelled(seen.changed()).await {
+                Some(Ok(())) => {}
+                _ => return,
+            }
+        }
+    });
+    let (mut trouble, to, cancel) =
+        (common.store.trouble(), facts.clone(), common.tasks.token().clone());
+    common.tasks.part("facts-store", async move {
+        loop {
+            let latest = trouble.borrow_and_update().clone();
+            to.send_if_modified(|facts| {
+                let changed = facts.state_not_writable != latest;
+                facts.state_not_writable = latest;
+                changed
+            });
+            match cancel.run_until_cancelled(trouble.changed()).await {
+                Some(Ok(())) => {}
+                _ => return,
+            }
+        }
+    });
+}

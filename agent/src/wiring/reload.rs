@@ -1,0 +1,148 @@
+//! Takes up a changed configuration: what may change live does, the rest says that it waits.
+
+use std::sync::Arc;
+
+use station_proto::api::Mistake;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::edges::{config_to_apps, config_to_front, config_to_privileged};
+use super::start::Common;
+use super::{Outside, check, facts, log, told};
+use crate::apps::Apps;
+use crate::config::{self, Config, reload};
+use crate::front::gate::Names;
+use crate::heartbeat::Facts;
+use crate::identity::{Identity, Instance};
+use crate::privileged::RootConfig;
+use crate::store::{NewEvent, Store};
+
+/// What takes new values while it runs.
+pub(super) struct Live {
+    pub levels: log::Levels,
+    /// `None` without a public listener.
+    pub names: Option<watch::Sender<Arc<Names>>>,
+    pub public_url: watch::Sender<String>,
+    pub facts: watch::Sender<Facts>,
+    /// A broken configuration was mended: everything starts again.
+    pub again: CancellationToken,
+}
+
+/// Watches the files from now on.
+pub(super) fn spawn(common: Common<'_>, live: Live) {
+    let Common { outside, settled, tasks, store, identity, instance, root, apps, .. } = common;
+    let paths = &outside.paths;
+    let changed = match config::watch::spawn(&tasks, &paths.config_file, &paths.conf_dir) {
+        Ok(changed) => changed,
+        Err(error) => {
+            return tracing::warn!(error = told(&error), "changed files need a restart");
+        }
+    };
+    let broken = settled.invalid.is_some();
+    let outside = outside.clone();
+    let wanted = settled.config.clone();
+    let current = settled.config;
+    let reload =
+        Reload { outside, current, wanted, broken, instance, root, apps, identity, store, live };
+    let cancel = tasks.token().clone();
+    tasks.part("reload", async move {
+        cancel.run_until_cancelled(reload.run(changed)).await;
+    });
+}
+
+struct Reload {
+    outside: Outside,
+    /// What is in force.
+    current: Config,
+    /// What the files said last.
+    wanted: Config,
+    /// There is no configuration in force yet.
+    broken: bool,
+    instance: Instance,
+    root: watch::Sender<Arc<RootConfig>>,
+    apps: Apps,
+    identity: Identity,
+    store: Store,
+    live: Live,
+}
+
+impl Reload {
+    async fn run(mut self, mut changed: mpsc::Receiver<()>) {
+        while changed.recv().await.is_some() {
+            match config::load(&self.outside.paths, &self.outside.environment) {
+                Ok(_) if self.broken => return self.live.again.cancel(),
+                Ok(loaded) => self.take(loaded.config).await,
+                Err(failed) => self.reject(&sentences(&failed.mistakes)),
+            }
+        }
+    }
+
+    fn reject(&self, mistakes: &str) {
+        if self.broken {
+            self.live.facts.send_modify(|facts| facts.config_invalid = Some(mistakes.to_owned()));
+            return;
+        }
+        tracing::warn!(mistakes, "the changed configuration was rejected; the old one holds");
+        self.store.note(NewEvent::new("config.rejected", "", mistakes));
+        self.live.facts.send_modify(|facts| facts.config_rejected = Some(mistakes.to_owned()));
+    }
+
+    async fn take(&mut self, new: Config) {
+        let needs_restart = reload::diff(&self.current, &new).needs_restart;
+        let news = new != self.wanted;
+        self.wanted = new;
+        let config = reload::effective(&self.current, &self.wanted);
+        let changes = reload::diff(&self.current, &config).live;
+        self.live.facts.send_modify(|facts| {
+            facts.config_rejected = None;
+            facts.restart_required.clone_from(&needs_restart);
+            facts.name = facts::name(&config);
+        });
+        if !news {
+            return;
+        }
+        if let Err(error) = self.apply(&config).await {
+            return self.reject(&error);
+        }
+        self.current = config;
+        tracing::info!(?changes, ?needs_restart, "the configuration was changed");
+        let data = serde_json::json!({ "needs_restart": needs_restart });
+        let event = NewEvent::new("config.changed", "", "the configuration was changed");
+        self.store.note(event.with(data));
+    }
+
+    async fn apply(&self, config: &Config) -> Result<(), String> {
+        let root = config_to_privileged::root_config(
+            config,
+            &self.outside.paths,
+            &self.outside.program,
+            &self.instance.id,
+        );
+        let root = root.map_err(|error| told(&error))?;
+        self.live.levels.set(config.log);
+        self.identity.set_session(config.identity.session);
+        self.name(config);
+        self.root.send_replace(Arc::new(root));
+        let specs = config_to_apps::specs(config);
+        self.apps.configure(specs).await.map_err(|error| told(&error))
+    }
+
+    /// The names that the public listener answers to.
+    fn name(&self, config: &Config) {
+        let Some(names) = &self.live.names else { return };
+        let url = match &config.listen.public_url {
+            Some(url) => url.clone(),
+            // Without a configured one it stays the one made from the address that is bound.
+            None => self.live.public_url.borrow().clone(),
+        };
+        names.send_replace(Arc::new(config_to_front::names(&config.listen, &url)));
+        self.live.facts.send_modify(|facts| facts.public_url.clone_from(&url));
+        self.live.public_url.send_replace(url);
+    }
+}
+
+/// Mistakes for people, one after the other.
+pub(super) fn sentences(mistakes: &[Mistake]) -> String {
+    let all: Vec<String> = mistakes.iter().map(check::sentence).collect();
+    all.join("; ")
+}

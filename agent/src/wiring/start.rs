@@ -1,0 +1,199 @@
+//! The start: configuration, store, identity, sockets, then every part.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use station_proto::heartbeat::Status;
+use station_proto::node::Samples;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::edges::admin_to_parts::Parts;
+use super::edges::{config_to_apps, config_to_privileged};
+use super::public::{self, Bound};
+use super::{Outside, StartError, facts, log, reload};
+use crate::admin::rules::Owners;
+use crate::admin::{self, Sources};
+use crate::apps::{self, Apps};
+use crate::base::moment::Moment;
+use crate::base::tasks::{Ended, Tasks};
+use crate::config::{self, Config};
+use crate::heartbeat::{self, Facts};
+use crate::host;
+use crate::identity::{self, Identity, Instance};
+use crate::os::{clock, process, systemd};
+use crate::privileged::{Privileged, RootConfig};
+use crate::proxy;
+use crate::store::{Feature, Store};
+
+/// Every feature that keeps something.
+const FEATURES: [Feature; 3] = [apps::FEATURE, heartbeat::FEATURE, identity::FEATURE];
+/// How often the machine's figures are taken.
+const SAMPLE: Duration = Duration::from_secs(5);
+
+/// The parts, as far as the end of the daemon needs them.
+pub(super) struct Running {
+    pub tasks: Tasks,
+    pub ended: mpsc::Receiver<Ended>,
+    pub store: Store,
+    pub apps: Apps,
+    pub facts: watch::Sender<Facts>,
+    /// `stationctl down` has ended every app.
+    pub down: CancellationToken,
+    /// The broken configuration was mended.
+    pub again: CancellationToken,
+}
+
+/// What was read of the configuration: what is in force, and what is wrong with it.
+pub(super) struct Settled {
+    pub config: Config,
+    /// All mistakes in sentences, if it could not be used.
+    pub invalid: Option<String>,
+    /// Whether there is an address to listen on.
+    pub listens: bool,
+}
+
+/// What several parts are built from.
+pub(super) struct Common<'a> {
+    pub outside: &'a Outside,
+    pub settled: Settled,
+    pub started: Moment,
+    pub tasks: Tasks,
+    pub store: Store,
+    pub identity: Identity,
+    pub instance: Instance,
+    pub root: watch::Sender<Arc<RootConfig>>,
+    pub apps: Apps,
+}
+
+/// What the API and the pages show.
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub status: watch::Receiver<Arc<Status>>,
+    pub samples: watch::Receiver<Option<Arc<Samples>>>,
+}
+
+/// Reads the configuration; with mistakes, no app is started.
+fn settle(outside: &Outside) -> Settled {
+    match config::load(&outside.paths, &outside.environment) {
+        Ok(loaded) => Settled { config: loaded.config, invalid: None, listens: true },
+        Err(failed) => Settled {
+            listens: failed.listen.is_some(),
+            invalid: Some(reload::sentences(&failed.mistakes)),
+            config: failed.fallback,
+        },
+    }
+}
+
+pub(super) async fn start(outside: &Outside) -> Result<Running, StartError> {
+    let started = clock::now();
+    let settled = settle(outside);
+    let levels = log::start(settled.config.log);
+    let store = Store::open(&outside.paths.database, &FEATURES).map_err(StartError::Store)?;
+    let session = identity::Config { session: settled.config.identity.session };
+    let (identity, instance) =
+        Identity::open(store.clone(), session, started).await.map_err(StartError::Identity)?;
+    let root = config_to_privileged::root_config(
+        &settled.config,
+        &outside.paths,
+        &outside.program,
+        &instance.id,
+    )
+    .map_err(StartError::User)?;
+    // Both sockets come before the first part: what cannot be bound leaves nothing running.
+    let bound = Bound::bind(outside, &settled, &instance).await?;
+    let admin = &outside.paths.admin_socket;
+    let socket = admin::socket::bind(admin).await.map_err(StartError::Socket)?;
+
+    let (tasks, ended) = Tasks::new();
+    let specs = config_to_apps::specs(&settled.config);
+    let (root, root_rx) = watch::channel(Arc::new(root));
+    let privileged = Privileged::in_process(root_rx);
+    let apps = apps::spawn(&tasks, store.clone(), privileged, specs);
+    identity.spawn(&tasks);
+    let common = Common { outside, settled, started, tasks, store, identity, instance, root, apps };
+    let running = common.serve(bound, socket, levels).await;
+    Ok(running(ended))
+}
+
+impl Common<'_> {
+    /// Starts what answers: heartbeat, API, public listener, reload.
+    async fn serve(
+        self,
+        bound: Bound,
+        socket: tokio::net::UnixListener,
+        levels: log::Levels,
+    ) -> impl FnOnce(mpsc::Receiver<Ended>) -> Running {
+        let (facts, facts_rx) = watch::channel(facts::first(&self, &bound));
+        facts::follow(&self, &facts);
+        let samples = host::Config { every: SAMPLE, disk: self.outside.paths.state_dir.clone() };
+        let shown = Shown {
+            status: heartbeat::spawn(&self.tasks, &self.store, facts_rx).await,
+            samples: host::spawn(&self.tasks, samples),
+        };
+        let mut registry = public::registry();
+        let metrics = proxy::metrics::Metrics::register(registry.sub_registry_with_prefix("proxy"));
+        let (down, again) = (CancellationToken::new(), CancellationToken::new());
+        let (public_url, public_url_rx) = watch::channel(bound.url.clone());
+        let control = self.control(&bound, public_url_rx, registry, down.clone());
+        let router = admin::router(self.sources(&shown, control));
+        admin::socket::serve(&self.tasks, socket, router.clone(), self.owners());
+        let names = public::spawn(&self, bound, router, shown, metrics);
+        let live = reload::Live { levels, names, public_url, facts: facts.clone(), again };
+        let again = live.again.clone();
+        let (tasks, store, apps) = (self.tasks.clone(), self.store.clone(), self.apps.clone());
+        announce(&facts.borrow());
+        reload::spawn(self, live);
+        move |ended| Running { tasks, ended, store, apps, facts, down, again }
+    }
+
+    fn control(
+        &self,
+        bound: &Bound,
+        public_url: watch::Receiver<String>,
+        registry: Registry,
+        down: CancellationToken,
+    ) -> Parts {
+        Parts {
+            apps: self.apps.clone(),
+            identity: self.identity.clone(),
+            user: self.root.borrow().user.name.clone(),
+            public_url,
+            port: bound.port(),
+            loopback: self.settled.config.listen.loopback(),
+            registry: Arc::new(registry),
+            ended: down,
+        }
+    }
+
+    fn sources(&self, shown: &Shown, control: Parts) -> Sources {
+        Sources {
+            instance_id: self.instance.id.to_string(),
+            boot_id: process::boot_id(),
+            started: self.started,
+            status: shown.status.clone(),
+            samples: shown.samples.clone(),
+            store: self.store.clone(),
+            tasks: self.tasks.clone(),
+            control: Arc::new(control),
+        }
+    }
+
+    fn owners(&self) -> Owners {
+        let daemon = nix::unistd::geteuid().as_raw();
+        Owners { daemon, local_user: self.root.borrow().user.uid }
+    }
+}
+
+fn announce(facts: &Facts) {
+    let version = env!("CARGO_PKG_VERSION");
+    if let Some(mistakes) = &facts.config_invalid {
+        tracing::error!(
+            mistakes,
+            "no app is started; mend the configuration, see stationctl check"
+        );
+    }
+    tracing::info!(version, url = %facts.public_url, "ready");
+    systemd::ready(&format!("at {}", facts.public_url));
+}
