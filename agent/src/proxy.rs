@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri};
@@ -36,6 +37,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
+use crate::base::limits;
 use crate::base::tasks::Tasks;
 use forward::{ForwardError, Upload};
 use headers::About;
@@ -179,6 +181,7 @@ pub struct Proxy {
 struct Inner {
     tasks: Tasks,
     table: watch::Receiver<Arc<Table>>,
+    config: Config,
     pools: Mutex<HashMap<String, Arc<Pool>>>,
     woken: Mutex<HashSet<String>>,
     buffers: Arc<Buffers>,
@@ -186,16 +189,31 @@ struct Inner {
     outside: Outside,
 }
 
+/// Settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// How often an open websocket asks whether its session still holds.
+    pub session_check: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { session_check: limits::TUNNEL_CHECK }
+    }
+}
+
 /// Makes the proxy and starts its housekeeping.
 pub fn spawn(
     tasks: &Tasks,
     table: watch::Receiver<Arc<Table>>,
+    config: Config,
     metrics: Metrics,
     outside: Outside,
 ) -> Proxy {
     let inner = Arc::new(Inner {
         tasks: tasks.clone(),
         table,
+        config,
         pools: Mutex::default(),
         woken: Mutex::default(),
         buffers: Arc::default(),
@@ -304,7 +322,11 @@ impl Inner {
         let (upload, uploaded) = Upload::new(body, &self.metrics.bytes_to_app);
         let request = Request::from_parts(head, upload);
         match client {
-            None => forward::forward(pool, request, uploaded, &self.tasks, &self.metrics).await,
+            None => {
+                let request = (request, uploaded);
+                let cookie = &caller.cookie_name;
+                forward::forward(pool, request, cookie, &self.tasks, &self.metrics).await
+            }
             Some(client) => {
                 let app = name.to_owned();
                 let owner = Owner { app, caller };

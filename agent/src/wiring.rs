@@ -108,6 +108,13 @@ pub async fn run(outside: &Outside) -> Result<(), StartError> {
     }
 }
 
+/// Every metric of this release as `/metrics` shows it at the start: for the golden list.
+pub fn metrics_text() -> String {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &public::metrics().0).unwrap_or_default();
+    text
+}
+
 /// For logs: an error with all its causes.
 fn told(error: &dyn std::error::Error) -> String {
     Chain(error).to_string()

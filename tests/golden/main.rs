@@ -6,76 +6,89 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use station_tests::binary;
+use anyhow::{Context, Result, ensure};
+use station_tests::process::binary;
 
 /// The file `path` of the repository must hold exactly `text`.
-fn golden(path: &str, text: &str) {
+fn golden(path: &str, text: &str) -> Result<()> {
     let file = root().join(path);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        stationd::os::file::write_atomic(&file, text.as_bytes(), 0o644).unwrap();
+        stationd::os::file::write_atomic(&file, text.as_bytes(), 0o644)?;
     }
     let known = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
+    ensure!(
         known == text,
         "{path} is not what the code makes now; if that is on purpose, renew it with \
          UPDATE_GOLDEN=1 and commit it.\n--- now ---\n{text}"
     );
+    Ok(())
 }
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// `=== PROGRAM ARGUMENTS ===` and what `--help` prints.
 #[expect(clippy::disallowed_methods, reason = "a test looks at the programs from outside")]
-fn help(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(binary(program).unwrap())
+fn help(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(binary(program)?)
         .args(arguments)
+        .arg("--help")
         .env_clear()
         .env("COLUMNS", "100")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+        .output()?;
+    ensure!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout)?;
+    Ok(format!("=== {program} {}===\n{text}\n", arguments.join(" ") + " "))
 }
 
 #[test]
-fn the_api() {
-    let text = serde_json::to_string_pretty(&stationd::admin::openapi()).unwrap();
-    golden("proto/openapi/stationd-v1.json", &(text + "\n"));
+fn the_api() -> Result<()> {
+    let text = serde_json::to_string_pretty(&stationd::admin::openapi())?;
+    golden("proto/openapi/stationd-v1.json", &(text + "\n"))
 }
 
 #[test]
-fn the_help_of_stationd() {
-    golden("tests/golden/stationd-help.txt", &help("stationd", &["--help"]));
+fn the_help_of_stationd() -> Result<()> {
+    golden("tests/golden/stationd-help.txt", &help("stationd", &[])?)
 }
 
 #[test]
-fn the_help_of_stationctl() {
-    let mut text = help("stationctl", &["--help"]);
-    for verb in ["status", "heartbeat", "login", "app", "events", "explain", "check", "down"] {
-        text += &format!("\n=== {verb} ===\n{}", help("stationctl", &[verb, "--help"]));
+fn the_help_of_stationctl() -> Result<()> {
+    let verbs = ["status", "heartbeat", "login", "app", "events", "explain", "check", "down"];
+    let app_verbs = ["list", "start", "stop", "restart", "logs"];
+    let mut all = vec![help("stationctl", &[])?];
+    for verb in verbs {
+        all.push(help("stationctl", &[verb])?);
     }
-    for verb in ["list", "start", "stop", "restart", "logs"] {
-        text += &format!("\n=== app {verb} ===\n{}", help("stationctl", &["app", verb, "--help"]));
+    for verb in app_verbs {
+        all.push(help("stationctl", &["app", verb])?);
     }
-    golden("tests/golden/stationctl-help.txt", &text);
+    golden("tests/golden/stationctl-help.txt", &all.concat())
 }
 
 #[test]
-fn the_conditions() {
-    let kinds = stationd::base::conditions::Kind::ALL;
-    let lines = kinds.map(|kind| {
+fn the_conditions() -> Result<()> {
+    let lines = stationd::base::conditions::Kind::ALL.map(|kind| {
         let text = kind.explained();
-        format!("{} degrades={}", text.name, text.degrades)
+        format!("{} degrades={}\n", text.name, text.degrades)
     });
-    golden("tests/golden/conditions.txt", &(lines.join("\n") + "\n"));
+    golden("tests/golden/conditions.txt", &lines.concat())
 }
 
 #[test]
-fn the_unit_waits_longer_than_a_stop_can_take() {
-    let unit = std::fs::read_to_string(root().join("systemd/stationd.service")).unwrap();
+fn the_metrics() -> Result<()> {
+    let text = stationd::wiring::metrics_text();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("# ")).collect();
+    golden("tests/golden/metrics.txt", &(lines.join("\n") + "\n"))
+}
+
+#[test]
+fn the_unit_waits_longer_than_a_stop_can_take() -> Result<()> {
+    let unit = std::fs::read_to_string(root().join("systemd/stationd.service"))?;
     let limit = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec="));
-    let seconds: u64 = limit.expect("TimeoutStopSec in the unit").trim().parse().unwrap();
+    let seconds: u64 = limit.context("no TimeoutStopSec")?.trim_end_matches('s').parse()?;
     let longest = stationd::lifecycle::stop_limit().as_secs();
-    assert!(seconds > longest, "TimeoutStopSec={seconds} and a stop takes up to {longest} s");
+    ensure!(seconds > longest, "TimeoutStopSec={seconds}, and a stop takes up to {longest} s");
+    Ok(())
 }

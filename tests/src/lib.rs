@@ -20,7 +20,6 @@ pub mod process;
 pub mod standin;
 pub mod station;
 
-pub use process::binary;
 
 /// Prints why a test does nothing here; where `CI` is set it must not happen.
 pub fn skip(why: &str) -> anyhow::Result<()> {

@@ -126,7 +126,7 @@ mod tests {
             uid,
             xdg_state_home: xdg.map(PathBuf::from),
             user_home: user.map(PathBuf::from),
-            current_dir: PathBuf::from("/work"),
+            current_dir: PathBuf::from("/now"),
         }
     }
 
@@ -165,8 +165,8 @@ mod tests {
         let socket = |around: Surroundings| Paths::of(&around).map(|paths| paths.admin_socket);
         let ok = |path: &str| Ok(PathBuf::from(path));
         for (surroundings, expected) in [
-            (around(Some("a"), 1, None, None), ok("/work/a/run/admin.sock")),
-            (around(Some("./a/"), 1, None, None), ok("/work/a/run/admin.sock")),
+            (around(Some("a"), 1, None, None), ok("/now/a/run/admin.sock")),
+            (around(Some("./a/"), 1, None, None), ok("/now/a/run/admin.sock")),
             (around(Some(""), 0, None, None), Err(PathsError::EmptyHome)),
             (around(None, 1, Some("/x"), Some("/u")), ok("/x/stationd/run/admin.sock")),
             (around(None, 1, Some("x"), Some("/u")), ok("/u/.local/state/stationd/run/admin.sock")),

@@ -108,8 +108,8 @@ const SUSPECT: Duration = Duration::from_millis(200);
 /// Sends a request and returns the answer's head with its body streaming.
 pub(super) async fn forward(
     pool: &Arc<Pool>,
-    request: Request<Upload>,
-    uploaded: Arc<AtomicBool>,
+    (request, uploaded): (Request<Upload>, Arc<AtomicBool>),
+    cookie_name: &str,
     tasks: &Tasks,
     metrics: &Metrics,
 ) -> Result<Response<Body>, ForwardError> {
@@ -134,7 +134,7 @@ pub(super) async fn forward(
         tasks.work(async move { drop(link.connection.await) });
         None
     };
-    Ok(down(answer, link, pool, metrics))
+    Ok(down(answer, link, pool, (cookie_name, metrics)))
 }
 
 /// Makes an app's answer into ours.
@@ -142,11 +142,11 @@ pub(super) fn down(
     answer: Response<Incoming>,
     link: Option<Link>,
     pool: &Arc<Pool>,
-    metrics: &Metrics,
+    (cookie_name, metrics): (&str, &Metrics),
 ) -> Response<Body> {
     let (mut head, incoming) = answer.into_parts();
     head.version = Version::HTTP_11;
-    headers::to_client(&mut head.headers, false);
+    headers::to_client(&mut head.headers, cookie_name, false);
     let mut download =
         Download { incoming, link, pool: Arc::clone(pool), bytes: metrics.bytes_to_client.clone() };
     download.settle();

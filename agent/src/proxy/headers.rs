@@ -5,7 +5,7 @@
 //! other fields, repeated ones too, go through as they came.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TE, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, SET_COOKIE, TE, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -79,11 +79,19 @@ pub fn announce_prefix(headers: &mut HeaderMap, prefix: &str, target: &str, tls:
     }
 }
 
-/// Makes an app's fields into those that the client gets.
-pub fn to_client(headers: &mut HeaderMap, switched: bool) {
+/// Makes an app's fields into those that the client gets. An app cannot set our cookie.
+pub fn to_client(headers: &mut HeaderMap, cookie_name: &str, switched: bool) {
     let gone = unwanted(headers, is_hop);
     for name in gone {
         headers.remove(name);
+    }
+    let is_ours = |value: &HeaderValue| names_cookie(value.as_bytes(), cookie_name);
+    if headers.get_all(SET_COOKIE).iter().any(is_ours) {
+        let all: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+        headers.remove(SET_COOKIE);
+        for value in all.into_iter().filter(|value| !is_ours(value)) {
+            headers.append(SET_COOKIE, value);
+        }
     }
     if switched {
         headers.insert(CONNECTION, UPGRADE_TOKEN);
@@ -151,10 +159,7 @@ fn takes_trailers(value: &HeaderValue) -> bool {
 
 /// Takes our cookie out of every `Cookie` field; the others keep their bytes.
 fn without_cookie(headers: &mut HeaderMap, ours: &str) {
-    let is_ours = |pair: &[u8]| {
-        let rest = pair.trim_ascii().strip_prefix(ours.as_bytes());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
-    };
+    let is_ours = |pair: &[u8]| names_cookie(pair, ours);
     let pairs = |value: &HeaderValue| {
         let bytes = value.as_bytes();
         bytes.split(|byte| *byte == b';').any(is_ours)
@@ -179,6 +184,13 @@ fn without_cookie(headers: &mut HeaderMap, ours: &str) {
             headers.append(COOKIE, value);
         }
     }
+}
+
+/// Whether `name`, `name=value` or `name=value; …` is about the cookie `name`.
+fn names_cookie(pair: &[u8], name: &str) -> bool {
+    let rest = pair.trim_ascii().strip_prefix(name.as_bytes());
+    rest.map(<[u8]>::trim_ascii_start)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"=") || rest.starts_with(b";"))
 }
 
 fn port(host: &HeaderValue, tls: bool) -> HeaderValue {

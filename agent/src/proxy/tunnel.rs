@@ -72,12 +72,13 @@ pub(super) async fn open(
         inner.tasks.work(async move { drop(connection.await) });
     }
     if !switched {
-        return Ok(forward::down(answer, None, pool, &inner.metrics));
+        let about = (&*owner.caller.cookie_name, &inner.metrics);
+        return Ok(forward::down(answer, None, pool, about));
     }
-    inner.tasks.work(relay(Arc::clone(inner), client, upstream, owner));
     let (mut head, _no_body) = answer.into_parts();
     head.version = Version::HTTP_11;
-    headers::to_client(&mut head.headers, true);
+    headers::to_client(&mut head.headers, &owner.caller.cookie_name, true);
+    inner.tasks.work(relay(Arc::clone(inner), client, upstream, owner));
     let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
     Ok(Response::from_parts(head, empty))
 }
@@ -95,7 +96,7 @@ async fn relay(inner: Arc<Inner>, client: OnUpgrade, upstream: OnUpgrade, owner:
         app: TokioIo::new(app),
         up: Half::default(),
         down: Half::default(),
-        tick: Box::pin(sleep(limits::TUNNEL_CHECK)),
+        tick: Box::pin(sleep(inner.config.session_check)),
         cancelled: Some(Box::pin(cancel.cancelled_owned())),
         leaving: None,
         moved: false,
@@ -152,7 +153,7 @@ impl Future for Tunnel {
                 return Poll::Ready(Ok(()));
             }
             this.moved = false;
-            this.tick.as_mut().reset(Instant::now() + limits::TUNNEL_CHECK);
+            this.tick.as_mut().reset(Instant::now() + this.inner.config.session_check);
             if !this.inner.outside.sessions.still_valid(&this.owner.caller) {
                 this.leave(frames::POLICY);
             }

@@ -84,12 +84,13 @@ pub(super) fn host_name() -> String {
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
 }
 
-/// The metrics' registry, with what never changes.
-pub(super) fn registry() -> Registry {
+/// The registry with every metric of this release, and the ends that count.
+pub(super) fn metrics() -> (Registry, Metrics) {
     let mut registry = Registry::with_prefix("stationd");
     let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "The release that runs", build);
-    registry
+    let proxy = Metrics::register(registry.sub_registry_with_prefix("proxy"));
+    (registry, proxy)
 }
 
 /// Starts the listener; the sender changes the names that it answers to.
@@ -112,7 +113,7 @@ pub(super) fn spawn(
     });
     let table = table(&common.tasks, &common.apps);
     let outside = proxy_to_parts::outside(&common.identity, &common.apps, &site, &common.tasks);
-    let proxy = proxy::spawn(&common.tasks, table, metrics, outside);
+    let proxy = proxy::spawn(&common.tasks, table, proxy::Config::default(), metrics, outside);
     // What counts is what the browser sees: another proxy may end TLS in front of us.
     let cookie = SessionCookie::new(&common.instance.id, url.starts_with("https://"));
     let (names, names_rx) = watch::channel(Arc::new(config_to_front::names(listen, &url)));

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::edges::admin_to_parts::Parts;
 use super::edges::{config_to_apps, config_to_privileged};
 use super::public::{self, Bound};
-use super::{Outside, StartError, facts, log, reload};
+use super::{Outside, StartError, facts, folders, log, reload};
 use crate::admin::rules::Owners;
 use crate::admin::{self, Sources};
 use crate::apps::{self, Apps};
@@ -24,7 +24,6 @@ use crate::host;
 use crate::identity::{self, Identity, Instance};
 use crate::os::{clock, process, systemd};
 use crate::privileged::{Privileged, RootConfig};
-use crate::proxy;
 use crate::store::{Feature, Store};
 
 /// Every feature that keeps something.
@@ -101,6 +100,10 @@ pub(super) async fn start(outside: &Outside) -> Result<Running, StartError> {
         &instance.id,
     )
     .map_err(StartError::User)?;
+    let workspace = config_to_privileged::workspace(&settled.config, &outside.paths);
+    if settled.invalid.is_none() {
+        folders::workspace(workspace, &root.user)?;
+    }
     // Both sockets come before the first part: what cannot be bound leaves nothing running.
     let bound = Bound::bind(outside, &settled, &instance).await?;
     let admin = &outside.paths.admin_socket;
@@ -132,8 +135,7 @@ impl Common<'_> {
             status: heartbeat::spawn(&self.tasks, &self.store, facts_rx).await,
             samples: host::spawn(&self.tasks, samples),
         };
-        let mut registry = public::registry();
-        let metrics = proxy::metrics::Metrics::register(registry.sub_registry_with_prefix("proxy"));
+        let (registry, metrics) = public::metrics();
         let (down, again) = (CancellationToken::new(), CancellationToken::new());
         let (public_url, public_url_rx) = watch::channel(bound.url.clone());
         let control = self.control(&bound, public_url_rx, registry, down.clone());

@@ -1,6 +1,7 @@
 //! What stationd costs between a browser and an app, beside nginx, configurable-http-proxy and no
 //! proxy at all. All share the machine, so every round measures each of them in turn.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,6 +17,9 @@ use super::{Plan, load, say, websocket};
 const IDLE: usize = 500;
 /// How long they are left alone before they have to answer again.
 const QUIET: Duration = Duration::from_secs(20);
+/// Medians of one connection: only what a proxy adds to them is reported.
+const ONE_US: &str = "one_p50_us";
+const ONE_TLS_US: &str = "one_p50_tls_us";
 const MIB: f64 = 1024.0 * 1024.0;
 const GB: f64 = 1e9;
 
@@ -30,9 +34,9 @@ pub(super) fn run(plan: &Plan) -> anyhow::Result<Vec<Row>> {
         say(&format!("round {round} of {}", plan.rounds));
         let direct = Some(app.direct());
         let ours = clear.as_ref().map(Station::target);
-        let targets = direct.into_iter().chain(peers.iter().map(Peer::plain));
+        let targets = direct.into_iter().chain(peers.iter().map(Peer::clear));
         for target in turned(targets.chain(ours).collect(), round) {
-            plain_round(&mut samples, &target, plan, &runtime)
+            clear_round(&mut samples, &target, plan, &runtime)
                 .with_context(|| format!("measuring {}", target.name))?;
         }
         let ours = tls.as_ref().map(Station::target);
@@ -44,7 +48,9 @@ pub(super) fn run(plan: &Plan) -> anyhow::Result<Vec<Row>> {
     added_latency(&mut samples, &[OURS, "nginx", "configurable-http-proxy"]);
     drop((peers, clear, tls));
     idle(&mut samples, &app, folder.path(), plan, &runtime)?;
-    Ok(samples.rows())
+    let mut rows = samples.rows();
+    rows.retain(|row| row.metric != ONE_US && row.metric != ONE_TLS_US);
+    Ok(rows)
 }
 
 /// Ours, without and with TLS; none when only the peers are wanted.
@@ -52,11 +58,13 @@ fn stations(plan: &Plan) -> anyhow::Result<(Option<Station>, Option<Station>)> {
     if plan.peers_only {
         return Ok((None, None));
     }
-    let mut clear = Station::start(false)?;
-    clear.log_in()?;
-    let mut tls = Station::start(true)?;
-    tls.log_in()?;
-    Ok((Some(clear), Some(tls)))
+    Ok((Some(logged_in(false)?), Some(logged_in(true)?)))
+}
+
+fn logged_in(tls: bool) -> anyhow::Result<Station> {
+    let mut station = Station::start(tls)?;
+    station.log_in()?;
+    Ok(station)
 }
 
 /// Each round begins with another target, so that none is always the first.
@@ -66,7 +74,7 @@ fn turned(mut targets: Vec<Target>, round: usize) -> Vec<Target> {
     targets
 }
 
-fn plain_round(
+fn clear_round(
     samples: &mut Samples,
     target: &Target,
     plan: &Plan,
@@ -81,7 +89,7 @@ fn plain_round(
     }
     samples.add("get_p99_us", "us", target.name, many.p99_us);
     let one = load::get(target, &path, 1, plan.seconds)?;
-    samples.add("get_p50_us", "us", target.name, one.p50_us);
+    samples.add(ONE_US, "us", target.name, one.p50_us);
     let body = load::get(target, &format!("{BASE}large"), 2, plan.seconds)?;
     let speed = body.bytes_per_s / MIB;
     samples.add("body_64mib_mb_s", "MiB/s", target.name, speed);
@@ -101,7 +109,7 @@ fn tls_round(samples: &mut Samples, target: &Target, plan: &Plan) -> anyhow::Res
     let cpu_us = many.cpu_s / many.requests * 1e6;
     samples.add("small_get_tls_cpu_us", "us", target.name, cpu_us);
     let one = load::get(target, &path, 1, plan.seconds)?;
-    samples.add("get_p50_tls_us", "us", target.name, one.p50_us);
+    samples.add(ONE_TLS_US, "us", target.name, one.p50_us);
     let body = load::get(target, &format!("{BASE}large"), 2, plan.seconds)?;
     let moved = body.bytes_per_s * to_f64(plan.seconds);
     let cpu = body.cpu_s / (moved / GB);
@@ -111,8 +119,8 @@ fn tls_round(samples: &mut Samples, target: &Target, plan: &Plan) -> anyhow::Res
 
 /// The median of one connection, less that of no proxy at all (which speaks no TLS).
 fn added_latency(samples: &mut Samples, names: &[&str]) {
-    let pairs = [("get_p50_us", "added_p50_us"), ("get_p50_tls_us", "added_p50_tls_us")];
-    let direct = samples.median("get_p50_us", "direct");
+    let pairs = [(ONE_US, "added_p50_us"), (ONE_TLS_US, "added_p50_tls_us")];
+    let direct = samples.median(ONE_US, "direct");
     for (from, to) in pairs {
         for name in names {
             if let (Some(value), Some(direct)) = (samples.median(from, name), direct) {
@@ -126,30 +134,35 @@ fn added_latency(samples: &mut Samples, names: &[&str]) {
 fn idle(
     samples: &mut Samples,
     app: &App,
-    folder: &std::path::Path,
+    folder: &Path,
     plan: &Plan,
     runtime: &Runtime,
 ) -> anyhow::Result<()> {
-    say("idle websockets");
-    let peers = [nginx(folder, app)?, configurable_http_proxy(folder, app)?];
-    let (clear, tls) = stations(plan)?;
-    let ours = clear.iter().chain(&tls).map(Station::target);
-    let targets = peers.iter().flat_map(|peer| [peer.plain(), peer.tls()]).chain(ours);
-    for target in targets {
-        let before = pss_kib(&target.pids);
-        let path = format!("{BASE}echo");
-        let mut open = runtime
-            .block_on(websocket::Idle::open(&target, &path, IDLE))
-            .with_context(|| format!("idle websockets through {}", target.name))?;
-        sleep(QUIET);
-        let each = (pss_kib(&target.pids) - before) / to_f64(IDLE as u64);
-        let dropped = runtime.block_on(open.dropped());
-        let metric = if target.tls { "idle_ws_tls_rss_kib" } else { "idle_ws_rss_kib" };
-        samples.add(metric, "KiB", target.name, each);
-        if !target.tls {
-            let dropped = to_f64(dropped as u64);
-            samples.add("idle_ws_dropped", "count", target.name, dropped);
+    for tls in [false, true] {
+        say(if tls { "idle websockets, TLS" } else { "idle websockets" });
+        let peers = [nginx(folder, app)?, configurable_http_proxy(folder, app)?];
+        let station = if plan.peers_only { None } else { Some(logged_in(tls)?) };
+        let peers = peers.iter().map(|peer| if tls { peer.tls() } else { peer.clear() });
+        for target in peers.chain(station.as_ref().map(Station::target)) {
+            idle_on(samples, &target, runtime)
+                .with_context(|| format!("idle websockets through {}", target.name))?;
         }
+    }
+    Ok(())
+}
+
+fn idle_on(samples: &mut Samples, target: &Target, runtime: &Runtime) -> anyhow::Result<()> {
+    let before = pss_kib(&target.pids);
+    let path = format!("{BASE}echo");
+    let mut open = runtime.block_on(websocket::Idle::open(target, &path, IDLE))?;
+    sleep(QUIET);
+    let each = (pss_kib(&target.pids) - before) / to_f64(IDLE as u64);
+    let dropped = to_f64(runtime.block_on(open.dropped()) as u64);
+    if target.tls {
+        samples.add("idle_ws_tls_rss_kib", "KiB", target.name, each);
+    } else {
+        samples.add("idle_ws_rss_kib", "KiB", target.name, each);
+        samples.add("idle_ws_dropped", "count", target.name, dropped);
     }
     Ok(())
 }

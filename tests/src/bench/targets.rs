@@ -70,7 +70,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn plain(&self) -> Target {
+    pub(super) fn clear(&self) -> Target {
         self.target(self.port, false)
     }
 
@@ -129,12 +129,12 @@ http {{
     Ok(Peer { name: "nginx", running: vec![running], port, tls_port })
 }
 
-/// The proxy of `JupyterHub`, from `.cache/peers`; one process for each port.
+/// The proxy of `JupyterHub`, from `.cache/peers`; one process for each port. It reaches the app by
+/// TCP, as it does there: to a Unix socket it opens a new connection for every request.
 pub(super) fn configurable_http_proxy(folder: &Path, app: &App) -> anyhow::Result<Peer> {
     let program = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../.cache/peers/node_modules/.bin/configurable-http-proxy");
     let (certificate, key) = certificate(folder)?;
-    let socket = app.socket.display().to_string().replace('/', "%2F");
     let start = |port: u16, tls: bool| -> anyhow::Result<Running> {
         let mut command = process::command(&program);
         command
@@ -142,7 +142,7 @@ pub(super) fn configurable_http_proxy(folder: &Path, app: &App) -> anyhow::Resul
             .args(["--port", &port.to_string()])
             .args(["--api-ip", "127.0.0.1"])
             .args(["--api-port", &process::free_port()?.to_string()])
-            .args(["--default-target", &format!("http+unix://{socket}")])
+            .args(["--default-target", &format!("http://127.0.0.1:{}", app.port)])
             .env("NODE_ENV", "production");
         if tls {
             command.arg("--ssl-cert").arg(&certificate);
