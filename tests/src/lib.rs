@@ -20,7 +20,6 @@ pub mod process;
 pub mod standin;
 pub mod station;
 
-
 /// Prints why a test does nothing here; where `CI` is set it must not happen.
 pub fn skip(why: &str) -> anyhow::Result<()> {
     anyhow::ensure!(std::env::var_os("CI").is_none(), "cannot run this test: {why}");

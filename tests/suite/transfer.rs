@@ -182,7 +182,7 @@ async fn a_flood_of_log_lines_neither_stops_the_app_nor_fills_the_disk() {
     let mut station = station;
     station.launch().await.unwrap();
     station.app_in(AppPhase::Ready).await.unwrap();
-    let logs = station.home().join("state/logs");
+    let logs = station.home().join("state/logs/apps");
     let size = || {
         std::fs::read_dir(&logs)
             .unwrap()

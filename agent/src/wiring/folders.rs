@@ -52,7 +52,6 @@ pub(super) fn workspace(path: &Path, user: &UnitUser) -> Result<(), FoldersError
         return Ok(());
     }
     file::ensure_dir(path, 0o755).map_err(unusable)?;
-    std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)).map_err(|source| {
-        unusable(FileError::Write { path: path.to_owned(), source })
-    })
+    std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
+        .map_err(|source| unusable(FileError::Write { path: path.to_owned(), source }))
 }
