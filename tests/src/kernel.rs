@@ -59,10 +59,11 @@ pub async fn api(
 }
 
 impl Kernel {
-    /// Starts a kernel in the app below `base` and connects to it.
+    /// Starts a kernel in the workspace of the app below `base` and connects to it.
     pub async fn start(client: &Client, base: &str) -> Result<Self> {
         let path = format!("{base}/api/kernels");
-        let started = api(client, Method::POST, &path, &json!({})).await?.expect(201)?.json()?;
+        let started =
+            api(client, Method::POST, &path, &json!({"path": ""})).await?.expect(201)?.json()?;
         let id = started["id"].as_str().context("no kernel id")?.to_owned();
         let session = format!("session-{id}");
         let socket = connect(client, base, &id, &session).await?;

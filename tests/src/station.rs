@@ -294,6 +294,20 @@ impl Station {
         Ok(())
     }
 
+    /// Makes every login link and session of a stopped station older, as if the machine had been
+    /// started again after this time; `since` makes the logins themselves older.
+    pub fn age(&self, unused: Duration, since: Duration) -> Result<()> {
+        let database = rusqlite::Connection::open(self.home().join("state/stationd.db"))?;
+        let (unused, since) =
+            (i64::try_from(unused.as_millis())?, i64::try_from(since.as_millis())?);
+        let sql = "UPDATE identity_link SET boot = 'earlier', wall_ms = wall_ms - ?1";
+        database.execute(sql, [unused])?;
+        let sql = "UPDATE identity_session SET boot = 'earlier', wall_ms = wall_ms - ?1, \
+                   age_ms = age_ms + ?2, since_ms = since_ms - ?1 - ?2";
+        database.execute(sql, [unused, since])?;
+        Ok(())
+    }
+
     /// The events after `after`, through the admin socket.
     pub async fn events(&self, after: u64) -> Result<Vec<station_proto::event::Event>> {
         let path = format!("/v1/events?after={after}");

@@ -170,3 +170,18 @@ async fn a_browser_session_may_not_make_links_or_end_the_station() {
     assert!(down.status.is_client_error(), "{down:?}");
     client.page("/").await.unwrap().expect(200).unwrap();
 }
+
+#[tokio::test]
+async fn with_tls_the_cookie_is_bound_to_the_host_and_websockets_pass() {
+    let station = Station::start(App::StandIn, "[listen]\ntls = \"self-signed\"\n").await.unwrap();
+    station.app_in(station_proto::app::AppPhase::Ready).await.unwrap();
+    let client = station.login().await.unwrap();
+    let names: Vec<String> = client.cookies().into_keys().collect();
+    assert!(names[0].starts_with("__Host-"), "{names:?}");
+    client.get("/apps/jupyterlab/head").await.unwrap().expect(200).unwrap();
+    client.open_websocket("/apps/jupyterlab/echo").await.unwrap();
+    let seen = standin::seen(station.folder()).unwrap();
+    assert_eq!(seen[0].header("x-forwarded-proto"), Some("https"));
+    assert_eq!(seen.len(), 2);
+    assert!(station.log().contains("fingerprint"), "{}", station.log());
+}

@@ -98,7 +98,7 @@ async fn a_killed_jupyterlab_is_started_again_and_the_cause_is_kept() {
     let end = heartbeat.status.apps[0].last_end.clone().unwrap();
     assert_eq!((end.kind, end.signal), (CauseKind::Signal, Some(9)), "{end:?}");
     let events = station.events(0).await.unwrap();
-    let told = events.iter().any(|event| event.message.contains("signal 9"));
+    let told = events.iter().any(|event| event.message.contains("SIGKILL"));
     assert!(told, "{events:#?}");
 }
 
@@ -171,7 +171,7 @@ async fn a_notebook_saves_after_a_new_login() {
     client.post("/logout", &Value::Null).await.unwrap();
     let refused = kernel::api(&client, Method::PUT, &path, &notebook).await.unwrap();
     let refused = refused.expect(401).unwrap().json().unwrap();
-    assert!(refused["message"].as_str().unwrap().contains("stationctl login"), "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("stationctl login"), "{refused}");
     station.log_in(&client).await.unwrap();
     kernel::api(&client, Method::PUT, &path, &notebook).await.unwrap().expect(200).unwrap();
 }

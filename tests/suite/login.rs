@@ -1,5 +1,7 @@
 //! Login links and sessions, as a browser meets them.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use station_tests::station::{App, Station};
 
@@ -110,4 +112,38 @@ async fn stationctl_prints_the_link_alone_or_with_the_tunnel() {
     assert!(json["url"].as_str().unwrap().contains("/login/"));
     let unknown = station.ctl(&["login", "--app", "nothing", "--print"]).await.unwrap();
     assert_eq!(unknown.status.code(), Some(1), "{}", unknown.all());
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a_link_of_eleven_minutes_has_expired() {
+    let mut station = Station::start(App::None, "app = []").await.unwrap();
+    let client = station.client().await.unwrap();
+    let link = station.login_path("/").await.unwrap();
+    station.kill().await.unwrap();
+    station.age(Duration::from_secs(11 * 60), Duration::ZERO).unwrap();
+    station.launch().await.unwrap();
+    let answer = client.page(&link).await.unwrap().expect(401).unwrap();
+    assert!(answer.text().contains("expired"), "{}", answer.text());
+    assert!(answer.text().contains("stationctl login"), "{}", answer.text());
+    assert!(client.cookies().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_ends_twelve_hours_after_its_last_use_and_seven_days_after_its_login() {
+    let mut station = Station::start(App::None, "app = []").await.unwrap();
+    for (unused, since, status) in [
+        (11 * HOUR, Duration::ZERO, 200),
+        (13 * HOUR, Duration::ZERO, 401),
+        (HOUR, 6 * 24 * HOUR, 200),
+        (HOUR, 7 * 24 * HOUR, 401),
+    ] {
+        let client = station.login().await.unwrap();
+        station.kill().await.unwrap();
+        station.age(unused, since).unwrap();
+        station.launch().await.unwrap();
+        let page = client.page("/").await.unwrap();
+        assert_eq!(page.status.as_u16(), status, "{unused:?} {since:?}: {}", page.text());
+    }
 }

@@ -182,7 +182,7 @@ async fn a_flood_of_log_lines_neither_stops_the_app_nor_fills_the_disk() {
     let mut station = station;
     station.launch().await.unwrap();
     station.app_in(AppPhase::Ready).await.unwrap();
-    let logs = station.home().join("state/logs");
+    let logs = station.home().join("state/logs/apps");
     let size = || {
         std::fs::read_dir(&logs)
             .unwrap()
@@ -198,4 +198,19 @@ async fn a_flood_of_log_lines_neither_stops_the_app_nor_fills_the_disk() {
     assert!(size() <= 70 << 20, "{} bytes of logs", size());
     let client = station.login().await.unwrap();
     client.get("/apps/jupyterlab/head").await.unwrap().expect(200).unwrap();
+}
+
+#[tokio::test]
+async fn an_app_that_starts_has_a_page_that_waits_for_it() {
+    let station = Station::prepare(App::StandIn, "").unwrap();
+    standin::behave(station.folder(), Behaviour::NeverListen).unwrap();
+    let mut station = station;
+    station.launch().await.unwrap();
+    station.app_in(AppPhase::Starting).await.unwrap();
+    let client = station.login().await.unwrap();
+    let asked = client.page("/apps/jupyterlab/lab");
+    let page = tokio::time::timeout(Duration::from_secs(5), asked).await.unwrap().unwrap();
+    let page = page.expect(503).unwrap();
+    assert_ne!(page.header("retry-after"), "");
+    assert!(page.text().contains("jupyterlab is starting"), "{}", page.text());
 }

@@ -130,9 +130,11 @@ fn body(down: &AppDown<'_>, advice: &str) -> Html {
         .push(&words::pill(words::app_phase(app.phase)))
         .raw(" <span class=\"dim\">since ")
         .push(&words::time(app.since))
-        .raw("</span></p>\n<p>")
-        .text(&app.message)
-        .raw("</p>\n");
+        .raw("</span></p>\n");
+    // A message that only repeats the label tells nothing.
+    if app.message != words::app_phase(app.phase).word {
+        html = html.raw("<p>").text(&app.message).raw("</p>\n");
+    }
     let evidence = evidence(down);
     if *down.fault != Fault::NotRunning {
         html = html.raw("<p>What stationd saw: ").text(&evidence).raw(".</p>\n");

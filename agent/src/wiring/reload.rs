@@ -70,7 +70,11 @@ impl Reload {
     async fn run(mut self, mut changed: mpsc::Receiver<()>) {
         while changed.recv().await.is_some() {
             match config::load(&self.outside.paths, &self.outside.environment) {
-                Ok(_) if self.broken => return self.live.again.cancel(),
+                Ok(_) if self.broken => {
+                    self.live.again.cancel();
+                    // A part that ends by itself is an error; this one waits to be ended.
+                    return std::future::pending().await;
+                }
                 Ok(loaded) => self.take(loaded.config).await,
                 Err(failed) => self.reject(&sentences(&failed.mistakes)),
             }
