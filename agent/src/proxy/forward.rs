@@ -58,11 +58,7 @@ impl Upload {
             return (Self::Empty, None);
         }
         let done = Arc::new(AtomicBool::new(false));
-        let from_client = FromClient {
-            body,
-            done: Arc::clone(&done),
-            bytes: bytes.clone(),
-        };
+        let from_client = FromClient { body, done: Arc::clone(&done), bytes: bytes.clone() };
         (Self::Client(from_client), Some(done))
     }
 }
@@ -120,9 +116,7 @@ pub(super) async fn forward(
     metrics: &Metrics,
 ) -> Result<Response<Body>, ForwardError> {
     let Taken { mut link, idle } = pool.take().await.map_err(ForwardError::Connect)?;
-    let spare = idle
-        .filter(|idle| *idle >= SUSPECT)
-        .and_then(|_| copy_of_repeatable(&request));
+    let spare = idle.filter(|idle| *idle >= SUSPECT).and_then(|_| copy_of_repeatable(&request));
     let answer = match exchange(&mut link, request).await {
         Ok(answer) => answer,
         Err((error, unsent)) => {
@@ -156,12 +150,8 @@ pub(super) fn down(
     let (mut head, incoming) = answer.into_parts();
     head.version = Version::HTTP_11;
     headers::to_client(&mut head.headers, cookie_name, false);
-    let mut download = Download {
-        incoming,
-        link,
-        pool: Arc::clone(pool),
-        bytes: metrics.bytes_to_client.clone(),
-    };
+    let mut download =
+        Download { incoming, link, pool: Arc::clone(pool), bytes: metrics.bytes_to_client.clone() };
     download.settle();
     Response::from_parts(head, download.boxed_unsync())
 }
@@ -185,10 +175,7 @@ async fn exchange(
 
 /// The same request again, if sending it twice does no harm.
 fn copy_of_repeatable(request: &Request<Upload>) -> Option<Request<Upload>> {
-    let safe = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS
-    );
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if !safe || !matches!(request.body(), Upload::Empty) {
         return None;
     }

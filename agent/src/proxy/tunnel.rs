@@ -55,11 +55,7 @@ pub(super) async fn open(
 ) -> Result<Response<Body>, ForwardError> {
     let link = pool.connect(Names::AsSent).await;
     let link = link.map_err(ForwardError::Connect)?;
-    let Link {
-        mut sender,
-        connection,
-        ..
-    } = link;
+    let Link { mut sender, connection, .. } = link;
     let mut connection = Box::pin(connection.with_upgrades());
     let mut ended = false;
     let mut answer = pin!(sender.send_request(request));
@@ -83,9 +79,7 @@ pub(super) async fn open(
     let (mut head, _no_body) = answer.into_parts();
     head.version = Version::HTTP_11;
     headers::to_client(&mut head.headers, &owner.caller.cookie_name, true);
-    inner
-        .tasks
-        .work(relay(Arc::clone(inner), client, upstream, owner));
+    inner.tasks.work(relay(Arc::clone(inner), client, upstream, owner));
     let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
     Ok(Response::from_parts(head, empty))
 }
@@ -160,9 +154,7 @@ impl Future for Tunnel {
                 return Poll::Ready(Ok(()));
             }
             this.moved = false;
-            this.tick
-                .as_mut()
-                .reset(Instant::now() + this.inner.config.session_check);
+            this.tick.as_mut().reset(Instant::now() + this.inner.config.session_check);
             if !this.inner.outside.sessions.still_valid(&this.owner.caller) {
                 this.leave(frames::POLICY);
             }
@@ -189,11 +181,7 @@ impl Tunnel {
     fn relay(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let up = self.up.is_done() || self.poll_up(cx)?.is_ready();
         let down = self.down.is_done() || self.poll_down(cx)?.is_ready();
-        if up && down {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
-        }
+        if up && down { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -229,8 +217,7 @@ impl Tunnel {
                 return Poll::Pending;
             }
             if ended.is_pending() {
-                self.down
-                    .close_with(&frames::close(code), &self.inner.buffers);
+                self.down.close_with(&frames::close(code), &self.inner.buffers);
                 if self.poll_down(cx)?.is_pending() {
                     return Poll::Pending;
                 }

@@ -14,10 +14,7 @@ const MAY_GROW_KIB: usize = 48 * 1024;
 
 fn rss_kib() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
@@ -114,9 +111,7 @@ async fn connections_to_the_app_are_used_again() {
             .map(|length| length.parse::<usize>().unwrap());
         match length {
             Some(length) => {
-                within(stream.read_exact(&mut vec![0; length]))
-                    .await
-                    .unwrap();
+                within(stream.read_exact(&mut vec![0; length])).await.unwrap();
             }
             None if answer.contains("chunked") => {
                 let mut all = Vec::new();
@@ -155,52 +150,26 @@ async fn fields_are_as_they_should_be() {
         assert!(!seen.contains(part), "{part} in {seen}");
     }
     let raw = "GET /apps/lab/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
-    let seen = rig
-        .send(format!("{raw}Authorization: Bearer all\r\n\r\n"))
-        .await;
-    assert!(
-        status(&seen) == 200 && !seen.contains("authorization"),
-        "{seen}"
-    );
+    let seen = rig.send(format!("{raw}Authorization: Bearer all\r\n\r\n")).await;
+    assert!(status(&seen) == 200 && !seen.contains("authorization"), "{seen}");
     let answer = rig.ask("GET /apps/lab/do/cookies", "").await;
     assert_eq!(answer.matches("set-cookie: ").count(), 2, "{answer}");
-    assert!(
-        answer.contains("x-case: kept") && !answer.contains("x-hop"),
-        "{answer}"
-    );
+    assert!(answer.contains("x-case: kept") && !answer.contains("x-hop"), "{answer}");
     let studio = rig.ask("GET /apps/studio/a?b", "").await;
     assert!(studio.contains("GET /a?b\n"), "{studio}");
-    assert!(
-        studio.contains("x-rstudio-root-path: /apps/studio\n"),
-        "{studio}"
-    );
-    assert!(
-        studio.contains("x-rstudio-request: http://localhost/apps/studio/a?b\n"),
-        "{studio}"
-    );
+    assert!(studio.contains("x-rstudio-root-path: /apps/studio\n"), "{studio}");
+    assert!(studio.contains("x-rstudio-request: http://localhost/apps/studio/a?b\n"), "{studio}");
     rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paths_arrive_byte_for_byte() {
     let rig = Rig::start().await;
-    let mut paths: Vec<String> = (0..=255)
-        .map(|byte| format!("a%{byte:02x}b%{byte:02X}"))
-        .collect();
-    let plain = (0x21..0x7f_u8)
-        .map(char::from)
-        .filter(|c| !"#?<>`^".contains(*c));
+    let mut paths: Vec<String> =
+        (0..=255).map(|byte| format!("a%{byte:02x}b%{byte:02X}")).collect();
+    let plain = (0x21..0x7f_u8).map(char::from).filter(|c| !"#?<>`^".contains(*c));
     paths.extend(plain.map(|c| format!("a{c}b")));
-    for odd in [
-        "/a//b/",
-        "/a/../b/./c",
-        "a;b=c;d",
-        "?",
-        "?a",
-        "?a=%zz&b==?",
-        "%zz/%",
-        "a%2Fb",
-    ] {
+    for odd in ["/a//b/", "/a/../b/./c", "a;b=c;d", "?", "?a", "?a=%zz&b==?", "%zz/%", "a%2Fb"] {
         paths.push(odd.to_owned());
     }
     for path in paths {
@@ -231,34 +200,16 @@ async fn apps_that_cannot_answer_are_explained() {
     let page = "Sec-Fetch-Mode: navigate\r\n";
     let late = rig.ask("GET /apps/late/x", page).await;
     assert!(late.contains("X-App-State: starting") || late.contains("x-app-state: starting"));
-    assert!(
-        status(&late) == 503 && late.contains("retry-after: 2"),
-        "{late}"
-    );
-    assert!(
-        late.contains("<p>late starting waits for its port"),
-        "{late}"
-    );
+    assert!(status(&late) == 503 && late.contains("retry-after: 2"), "{late}");
+    assert!(late.contains("<p>late starting waits for its port"), "{late}");
     let dead = rig.ask("GET /apps/dead/x", page).await;
-    assert!(
-        dead.contains("<p>dead down") && dead.contains("x-app-state: failed"),
-        "{dead}"
-    );
+    assert!(dead.contains("<p>dead down") && dead.contains("x-app-state: failed"), "{dead}");
     let script = rig.ask("POST /apps/dead/x", "").await;
-    assert!(
-        script.contains("problem+json") && script.contains("it ended five times"),
-        "{script}"
-    );
+    assert!(script.contains("problem+json") && script.contains("it ended five times"), "{script}");
     let unknown = rig.ask("GET /apps/nothing/x", page).await;
-    assert!(
-        status(&unknown) == 404 && unknown.contains("lab"),
-        "{unknown}"
-    );
+    assert!(status(&unknown) == 404 && unknown.contains("lab"), "{unknown}");
     let stranger = rig.ask("GET /apps/stranger/x", "").await;
-    assert!(
-        status(&stranger) == 503 && stranger.contains("runs as user"),
-        "{stranger}"
-    );
+    assert!(status(&stranger) == 503 && stranger.contains("runs as user"), "{stranger}");
     assert!(rig.record.saw_nothing());
     for _ in 0..3 {
         assert_eq!(status(&rig.ask("GET /apps/asleep/", page).await), 503);
@@ -279,10 +230,7 @@ async fn a_socket_that_is_gone_is_explained_and_a_new_one_found() {
     }
     rig.table.send_replace(Arc::new(moved));
     let gone = rig.ask("GET /apps/lab/x", "").await;
-    assert!(
-        status(&gone) == 503 && gone.contains("/nowhere/s"),
-        "{gone}"
-    );
+    assert!(status(&gone) == 503 && gone.contains("/nowhere/s"), "{gone}");
     rig.table.send_replace(Arc::new(whole));
     assert_eq!(status(&rig.ask("GET /apps/lab/x", "").await), 200);
     rig.stop().await;
@@ -294,20 +242,12 @@ async fn redirects() {
     let check = async |line: &str, code: u16, to: &str| {
         let answer = rig.ask(line, "").await;
         assert_eq!(status(&answer), code, "{line}");
-        assert!(
-            answer.contains(&format!("location: {to}\r\n")),
-            "{line}: {answer}"
-        );
+        assert!(answer.contains(&format!("location: {to}\r\n")), "{line}: {answer}");
     };
     check("GET /apps/lab?a=b", 302, "/apps/lab/?a=b").await;
     check("POST /apps/lab", 308, "/apps/lab/").await;
     check("GET /apps/alias/", 302, "/apps/lab/tree").await;
-    check(
-        "GET /apps/alias/tree/a%20b?c",
-        302,
-        "/apps/lab/tree/a%20b?c",
-    )
-    .await;
+    check("GET /apps/alias/tree/a%20b?c", 302, "/apps/lab/tree/a%20b?c").await;
     assert!(rig.record.saw_nothing());
     rig.stop().await;
 }
