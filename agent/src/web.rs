@@ -57,6 +57,7 @@ mod tests {
             wanted: true,
             generation: 3,
             pid: Some(41),
+            kernels: Some(2),
             failures: 2,
             next_start: Some(at(1_008_000)),
             message: text.to_owned(),
