@@ -1,5 +1,8 @@
 //! The API as a whole: every route of its description, and the commands that print it.
 
+mod events;
+mod heartbeat;
+
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::Value;

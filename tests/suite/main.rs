@@ -7,10 +7,6 @@ mod api;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
-mod events;
-#[cfg(test)]
-mod heartbeat;
-#[cfg(test)]
 mod jupyter;
 #[cfg(test)]
 mod login;
