@@ -69,7 +69,10 @@ async fn run_cell(browser: &mut Browser, code: &str) {
     let typed = format!("document.querySelector('{CELL}').textContent === {}", json!(code));
     let prompt = "document.querySelector('.jp-Notebook .jp-Cell .jp-InputPrompt').textContent";
     let ran = format!("!['[ ]:', ''].includes({prompt}.trim())");
+    let accept = "document.querySelector('.jp-Dialog .jp-mod-accept')?.click()";
     for _ in 0..20 {
+        // On a slow machine JupyterLab may ask which kernel; the suggested one is right.
+        browser.evaluate(accept).await.unwrap();
         browser.evaluate(&format!("document.querySelector('{CELL}').focus()")).await.unwrap();
         if browser.evaluate(&typed).await.unwrap() != true {
             browser.press("a", 65, 2).await.unwrap();
