@@ -131,12 +131,6 @@ impl Config {
     }
 }
 
-/// The cookie name that fits a listener.
-pub fn cookie_name(instance_short: &str, tls: bool) -> String {
-    let prefix = if tls { "__Host-" } else { "" };
-    format!("{prefix}stationd-{instance_short}")
-}
-
 /// Serves `listener` until the daemon stops; then requests in flight get `limits::DRAIN`.
 pub fn spawn(
     tasks: &Tasks,

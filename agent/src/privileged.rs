@@ -114,6 +114,9 @@ pub struct AppRoot {
     pub command: Vec<String>,
     /// What the app shows as its root.
     pub workspace: PathBuf,
+    /// Whether the workspace is a plain folder of stationd's own, made if it is missing. Where
+    /// anything else is missing, a mount or a disk is missing.
+    pub make_workspace: bool,
     /// Where the user begins; in the workspace. Made if it is missing.
     pub folder: PathBuf,
 }
@@ -127,8 +130,8 @@ impl RootConfig {
     /// Names what an app is started as; it changes when a running one would need a restart.
     pub fn fingerprint(&self, app: &AppName) -> Option<String> {
         let app = self.app(app)?;
-        let program = recipe::build(self, app, &recipe::Given::for_comparison());
-        Some(hash(&program))
+        let recipe = recipe::build(self, app, &recipe::Given::for_comparison());
+        Some(hash(&(recipe, self.user.uid)))
     }
 
     /// The socket that the app listens on.

@@ -264,7 +264,7 @@ impl Inner {
             Some((name, Entry::App(target))) => (name.as_str(), target),
         };
         match &target.state {
-            State::Ready => self.pass_on(request, caller, (name, target)).await,
+            State::Ready => self.pass_on(asked, request, caller, (name, target)).await,
             State::Starting { message } => self.starting(asked, name, message),
             State::Down(facts) if facts.on_demand => {
                 if self.woken().insert(name.into()) {
@@ -278,11 +278,11 @@ impl Inner {
 
     async fn pass_on(
         self: &Arc<Self>,
+        asked: Asked,
         request: Request<Incoming>,
         caller: Caller,
         (name, target): (&str, &Target),
     ) -> Response<Body> {
-        let asked = Asked::of(&request);
         let pool = self.pool(name, target);
         self.outside.activity.http(name, &caller, request.uri().path());
         let answer = self.exchange(&pool, request, caller, (name, target)).await;

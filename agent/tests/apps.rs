@@ -98,6 +98,7 @@ impl Home {
                 kind: Kind::JupyterLab,
                 command: vec![at("tools/bin/lab").to_string_lossy().into_owned()],
                 workspace: at("workspace"),
+                make_workspace: false,
                 folder: at("workspace/Users/ada"),
             }],
         };
@@ -169,8 +170,15 @@ impl Life {
     }
 
     async fn events(&self) -> Vec<String> {
-        self.store.last_seq().await.unwrap();
-        let page = self.store.events_after(0, 1000).await.unwrap();
+        let last = self.store.last_seq().await.unwrap();
+        // An event has its number before it is on disk.
+        let page = loop {
+            let page = self.store.events_after(0, 1000).await.unwrap();
+            if page.events.last().is_some_and(|event| event.seq >= last) {
+                break page;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
         page.events.into_iter().map(|event| event.kind).collect()
     }
 }
@@ -353,6 +361,11 @@ async fn a_missing_workspace_is_named_and_not_made() {
     let seen = life.phase(AppPhase::Backoff).await;
     assert!(seen.message.contains("check the workspace"), "{}", seen.message);
     assert!(!home.place.path().join("workspace").exists());
+    life.end().await;
+    let mut home = home;
+    home.root.apps.first_mut().unwrap().make_workspace = true;
+    let life = home.live();
+    life.phase(AppPhase::Ready).await;
     life.end().await;
 }
 

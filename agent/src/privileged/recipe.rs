@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{AppRoot, RootConfig};
-use crate::os::command::Program;
 
 /// What kinds of app there are; a new one is one arm in each `match` of this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,18 +59,27 @@ impl Given {
     }
 }
 
+/// What is started; the account it runs under is the same for every app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Recipe {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: BTreeMap<String, String>,
+    /// The working directory: local, and the app's own.
+    pub(super) folder: PathBuf,
+}
+
 /// The whole launch of one app.
-pub(super) fn build(root: &RootConfig, app: &AppRoot, given: &Given) -> Program {
+pub(super) fn build(root: &RootConfig, app: &AppRoot, given: &Given) -> Recipe {
     let mut arguments: Vec<String> = app.command.iter().skip(1).cloned().collect();
     match app.kind {
         Kind::JupyterLab => arguments.extend(jupyterlab(root, app)),
     }
-    Program {
+    Recipe {
         program: given.program.clone(),
         arguments,
         environment: environment(root, app, given),
         folder: root.sockets.join(app.name.as_str()),
-        account: root.user.account(),
     }
 }
 

@@ -32,12 +32,17 @@ pub(super) async fn start(
         generation,
         unit: root.unit(&app.name, generation),
         spec: root.fingerprint(&app.name).unwrap_or_default(),
-        program: recipe::build(root, app, &given),
+        program: under_account(root, recipe::build(root, app, &given)),
         log: root.log(&app.name),
     };
     let text = serde_json::to_vec_pretty(&launch).map_err(|error| failed(&error))?;
     file::write_atomic(&folder.launch(), &text, 0o600).map_err(|error| failed(&error))?;
     keep(root, &folder).await
+}
+
+fn under_account(root: &RootConfig, recipe: recipe::Recipe) -> Program {
+    let recipe::Recipe { program, arguments, environment, folder } = recipe;
+    Program { program, arguments, environment, folder, account: root.user.account() }
 }
 
 fn failed(error: &dyn std::error::Error) -> Refusal {
@@ -56,12 +61,10 @@ async fn prepare(root: &RootConfig, app: &AppRoot, folder: &Folder) -> Result<()
     // Others may pass through to the folder of their own app, and list nothing.
     file::ensure_dir(&root.sockets, 0o711).map_err(|error| failed(&error))?;
     let socket_folder = root.sockets.join(app.name.as_str());
-    own_folder(root, &socket_folder).map_err(|error| {
-        Refusal::StartFailed(format!(
-            "cannot prepare the folder {}: {error}",
-            socket_folder.display()
-        ))
-    })?;
+    own_folder(root, &socket_folder)?;
+    if app.make_workspace {
+        own_folder(root, &app.workspace)?;
+    }
     for path in [folder.kept(), folder.exit(), own_socket] {
         remove(&path)?;
     }
@@ -78,15 +81,17 @@ fn remove(path: &Path) -> Result<(), Refusal> {
 }
 
 /// A folder that is the user's alone. Its parent is ours, so nobody can have put a link there.
-fn own_folder(root: &RootConfig, path: &Path) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    match root.user.account() {
-        Some(account) => lchown(path, Some(account.uid), Some(account.gid)),
-        None => Ok(()),
-    }
+fn own_folder(root: &RootConfig, path: &Path) -> Result<(), Refusal> {
+    let made = match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => match root.user.account() {
+            Some(account) => lchown(path, Some(account.uid), Some(account.gid)),
+            None => Ok(()),
+        },
+    };
+    made.map_err(|error| {
+        Refusal::StartFailed(format!("cannot prepare the folder {}: {error}", path.display()))
+    })
 }
 
 /// Makes the user's folder as the user, so that no link in a shared place misleads us, in a process

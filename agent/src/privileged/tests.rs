@@ -29,6 +29,7 @@ fn root() -> RootConfig {
             kind: Kind::JupyterLab,
             command: Vec::new(),
             workspace: "/mnt/stationd/workspace".into(),
+            make_workspace: false,
             folder: "/mnt/stationd/workspace/Users/ada".into(),
         }],
     }
@@ -82,7 +83,7 @@ fn jupyterlab_is_started_like_this() {
     let variables = program.environment.iter();
     shown.extend(variables.map(|(name, value)| format!("{name}={value}")));
     assert_eq!(shown.join("\n"), JUPYTERLAB.trim_end());
-    let account = program.account.unwrap();
+    let account = root.user.account().unwrap();
     assert_eq!((account.uid, account.groups), (1000, vec![1000, 44]));
 }
 

@@ -22,7 +22,7 @@ use crate::base::tasks::Tasks;
 use crate::proxy::Body;
 use crate::proxy::headers;
 use crate::proxy::metrics::Metrics;
-use crate::proxy::pool::{ConnectError, Link, Pool, Taken};
+use crate::proxy::pool::{ConnectError, Link, Names, Pool, Taken};
 
 /// Why there is no answer from the app.
 #[derive(Debug, thiserror::Error)]
@@ -48,16 +48,18 @@ pub struct FromClient {
     bytes: Counter,
 }
 
+/// Set when the client's body has been read to its end; none if there is no body.
+pub(super) type Uploaded = Option<Arc<AtomicBool>>;
+
 impl Upload {
     /// Wraps a client's body; the flag tells when all of it has been read.
-    pub(super) fn new(body: Incoming, bytes: &Counter) -> (Self, Arc<AtomicBool>) {
-        let done = Arc::new(AtomicBool::new(false));
+    pub(super) fn new(body: Incoming, bytes: &Counter) -> (Self, Uploaded) {
         if body.is_end_stream() {
-            done.store(true, Ordering::Relaxed);
-            return (Self::Empty, done);
+            return (Self::Empty, None);
         }
+        let done = Arc::new(AtomicBool::new(false));
         let from_client = FromClient { body, done: Arc::clone(&done), bytes: bytes.clone() };
-        (Self::Client(from_client), done)
+        (Self::Client(from_client), Some(done))
     }
 }
 
@@ -108,7 +110,7 @@ const SUSPECT: Duration = Duration::from_millis(200);
 /// Sends a request and returns the answer's head with its body streaming.
 pub(super) async fn forward(
     pool: &Arc<Pool>,
-    (request, uploaded): (Request<Upload>, Arc<AtomicBool>),
+    (request, uploaded): (Request<Upload>, Uploaded),
     cookie_name: &str,
     tasks: &Tasks,
     metrics: &Metrics,
@@ -122,12 +124,13 @@ pub(super) async fn forward(
             let Some(again) = again else {
                 return Err(ForwardError::Exchange(error));
             };
-            link = pool.connect().await.map_err(ForwardError::Connect)?;
+            let fresh = pool.connect(Names::AnyCase).await;
+            link = fresh.map_err(ForwardError::Connect)?;
             let second = exchange(&mut link, again).await;
             second.map_err(|(error, _)| ForwardError::Exchange(error))?
         }
     };
-    let link = if uploaded.load(Ordering::Acquire) {
+    let link = if uploaded.is_none_or(|done| done.load(Ordering::Acquire)) {
         Some(link)
     } else {
         // The app answers while the client still sends: both ways must move on their own.

@@ -34,6 +34,14 @@ pub enum ConnectError {
     Handshake { socket: PathBuf, source: hyper::Error },
 }
 
+/// How field names reach the app. Their case means nothing in HTTP and costs a map a request;
+/// but some websocket servers look for `Sec-WebSocket-Key` to the letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    AnyCase,
+    AsSent,
+}
+
 /// One connection to an app.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -87,7 +95,7 @@ impl Pool {
                 return Ok(Taken { link, idle });
             }
         }
-        let link = self.connect().await?;
+        let link = self.connect(Names::AnyCase).await?;
         Ok(Taken { link, idle: None })
     }
 
@@ -111,7 +119,7 @@ impl Pool {
     }
 
     /// A new connection, whose other end runs as the app's user.
-    pub(super) async fn connect(&self) -> Result<Link, ConnectError> {
+    pub(super) async fn connect(&self, names: Names) -> Result<Link, ConnectError> {
         let stream = match timeout(limits::APP_CONNECT, self.dial()).await {
             Ok(stream) => stream?,
             Err(_elapsed) => {
@@ -127,7 +135,7 @@ impl Pool {
             });
         }
         let (sender, connection) = http1::Builder::new()
-            .preserve_header_case(true)
+            .preserve_header_case(names == Names::AsSent)
             .max_buf_size(limits::CONNECTION_BUFFER)
             .handshake(TokioIo::new(stream))
             .await

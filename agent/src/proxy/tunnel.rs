@@ -35,7 +35,7 @@ use crate::os::clock;
 use crate::proxy::forward::{self, ForwardError, Upload};
 use crate::proxy::frames::{self, Seen};
 use crate::proxy::headers;
-use crate::proxy::pool::{Link, Pool};
+use crate::proxy::pool::{Link, Names, Pool};
 use crate::proxy::{Body, Caller, Direction, Inner};
 
 /// Whose tunnel it is.
@@ -53,7 +53,8 @@ pub(super) async fn open(
     client: OnUpgrade,
     owner: Owner,
 ) -> Result<Response<Body>, ForwardError> {
-    let link = pool.connect().await.map_err(ForwardError::Connect)?;
+    let link = pool.connect(Names::AsSent).await;
+    let link = link.map_err(ForwardError::Connect)?;
     let Link { mut sender, connection, .. } = link;
     let mut connection = Box::pin(connection.with_upgrades());
     let mut ended = false;

@@ -149,13 +149,12 @@ async fn fields_are_as_they_should_be() {
     for part in ["st=good", "6.6.6.6", "x-rstudio", "connection: close\n"] {
         assert!(!seen.contains(part), "{part} in {seen}");
     }
-    assert!(rig.record.seen().contains("X-Mine: 1"), "the case of names is kept");
     let raw = "GET /apps/lab/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
     let seen = rig.send(format!("{raw}Authorization: Bearer all\r\n\r\n")).await;
     assert!(status(&seen) == 200 && !seen.contains("authorization"), "{seen}");
     let answer = rig.ask("GET /apps/lab/do/cookies", "").await;
-    assert_eq!(answer.matches("Set-Cookie: ").count(), 2, "{answer}");
-    assert!(answer.contains("X-Case: kept") && !answer.contains("X-Hop"), "{answer}");
+    assert_eq!(answer.matches("set-cookie: ").count(), 2, "{answer}");
+    assert!(answer.contains("x-case: kept") && !answer.contains("x-hop"), "{answer}");
     let studio = rig.ask("GET /apps/studio/a?b", "").await;
     assert!(studio.contains("GET /a?b\n"), "{studio}");
     assert!(studio.contains("x-rstudio-root-path: /apps/studio\n"), "{studio}");
