@@ -62,28 +62,28 @@ async fn open_notebook(station: &Station, browser: &mut Browser, name: &str) {
     browser.wait_until(idle, LIMIT).await.unwrap();
 }
 
-/// Types code into the first cell and runs it. JupyterLab moves the focus while it loads, so both
-/// steps are repeated until the page shows that they were taken.
+/// Types code into the first cell and runs it. While JupyterLab loads it moves the focus and may
+/// load the notebook once more over what was typed, so this is repeated until the cell has run.
 async fn run_cell(browser: &mut Browser, code: &str) {
     const STEP: Duration = Duration::from_secs(3);
     let typed = format!("document.querySelector('{CELL}').textContent === {}", json!(code));
     let prompt = "document.querySelector('.jp-Notebook .jp-Cell .jp-InputPrompt').textContent";
     let ran = format!("!['[ ]:', ''].includes({prompt}.trim())");
-    for (step, done) in [("type", typed), ("run", ran)] {
-        for attempt in 0.. {
-            assert!(attempt < 20, "{step}: the page does not take it");
-            browser.evaluate(&format!("document.querySelector('{CELL}').focus()")).await.unwrap();
-            if step == "type" {
-                browser.press("a", 65, 2).await.unwrap();
-                browser.type_text(code).await.unwrap();
-            } else {
-                browser.press("Enter", 13, 8).await.unwrap();
-            }
-            if browser.wait_until(&done, STEP).await.is_ok() {
-                break;
+    for _ in 0..20 {
+        browser.evaluate(&format!("document.querySelector('{CELL}').focus()")).await.unwrap();
+        if browser.evaluate(&typed).await.unwrap() != true {
+            browser.press("a", 65, 2).await.unwrap();
+            browser.type_text(code).await.unwrap();
+        }
+        if browser.wait_until(&typed, STEP).await.is_ok() {
+            browser.press("Enter", 13, 8).await.unwrap();
+            if browser.wait_until(&ran, STEP).await.is_ok() {
+                return;
             }
         }
     }
+    browser.screenshot(&picture("failed")).await.unwrap();
+    panic!("the page does not run the cell: {}", browser.text().await.unwrap());
 }
 
 #[tokio::test]
