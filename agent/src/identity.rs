@@ -201,7 +201,7 @@ impl Identity {
             Redemption::Refused(link) => return Ok(refused(link)),
             Redemption::Session { id, user, next, dropped } => (id, user, next, dropped),
         };
-        let session = Session { id, user: user.into(), since: now.wall };
+        let session = Session::new(id, &user, now.wall);
         let entry = Entry::new(session.clone(), mono_ms(now), mono_ms(now));
         self.change(|table| {
             for oldest in dropped {
@@ -225,6 +225,13 @@ impl Identity {
     pub fn check(&self, cookie_value: &str, now: Moment) -> Option<Session> {
         let hash = Token::parse(cookie_value)?.hash();
         self.sessions(|table| table.find(&hash, mono_ms(now), self.idle_ms()).cloned())
+    }
+
+    /// As [`Identity::check`] and [`Identity::touch`] in one, for every request.
+    pub fn check_and_touch(&self, cookie_value: &str, now: Moment) -> Option<Session> {
+        let hash = Token::parse(cookie_value)?.hash();
+        let (now_ms, idle_ms) = (mono_ms(now), self.idle_ms());
+        self.sessions(|table| table.find_and_touch(&hash, now_ms, idle_ms).cloned())
     }
 
     /// Notes that the session is in use: a request, traffic on its websocket, a busy kernel.
@@ -373,7 +380,7 @@ fn restore(kept: Vec<Kept>, now: &Stamp) -> Table {
         // Where the age is unknown, the session is older than any may be, and is cleared away.
         let elapsed = used.elapsed_ms(now).unwrap_or(i64::MAX / 4);
         let used_ms = now.mono_ms.saturating_sub(elapsed);
-        let session = Session { id, user: user.into(), since };
+        let session = Session::new(id, &user, since);
         table.insert(hash, Entry::new(session, used_ms.saturating_sub(age_ms), used_ms));
     }
     table

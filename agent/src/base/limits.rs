@@ -28,6 +28,8 @@ pub const CONNECTION_BUFFER: usize = 64 * 1024;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Open connections on the public listener.
 pub const CONNECTIONS: usize = 8192;
+/// Threads that serve the public listener's connections.
+pub const LANES: usize = 2;
 /// How long a connection to an app's socket may take.
 pub const APP_CONNECT: Duration = Duration::from_secs(5);
 /// Idle connections kept to one app, and for how long.

@@ -23,9 +23,17 @@ const WRITE_STEP_MS: i64 = 5 * 60 * 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub id: u64,
+    /// The id as text, made once: every request carries it along.
+    pub name: Arc<str>,
     pub user: Arc<str>,
     /// The login.
     pub since: Timestamp,
+}
+
+impl Session {
+    pub(super) fn new(id: u64, user: &str, since: Timestamp) -> Self {
+        Self { id, name: id.to_string().into(), user: user.into(), since }
+    }
 }
 
 /// A session with its times.
@@ -75,6 +83,18 @@ impl Table {
     pub(super) fn find(&self, hash: &Hash, now_ms: i64, idle_ms: i64) -> Option<&Session> {
         let entry = self.by_hash.get(hash)?;
         entry.alive(now_ms, idle_ms).then_some(&entry.session)
+    }
+
+    /// As [`Table::find`], and its use is noted.
+    pub(super) fn find_and_touch(
+        &self,
+        hash: &Hash,
+        now_ms: i64,
+        idle_ms: i64,
+    ) -> Option<&Session> {
+        let entry = self.by_hash.get(hash).filter(|entry| entry.alive(now_ms, idle_ms))?;
+        entry.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+        Some(&entry.session)
     }
 
     /// Whether the session is alive; its use is noted if it is. An ended one is never revived.
@@ -148,7 +168,7 @@ mod tests {
     fn table(entries: &[(u64, i64, i64)]) -> Table {
         let mut table = Table::default();
         for (id, born, used) in entries {
-            let session = Session { id: *id, user: "ann".into(), since: Timestamp::UNIX_EPOCH };
+            let session = Session::new(*id, "ann", Timestamp::UNIX_EPOCH);
             table.insert(hash(*id), Entry::new(session, *born, *used));
         }
         table

@@ -20,11 +20,9 @@ pub(in crate::wiring) struct Sessions(pub Identity);
 
 impl Credentials for Sessions {
     fn session(&self, cookie: &str) -> Option<Session> {
-        let now = clock::now();
-        let session = self.0.check(cookie, now)?;
-        self.0.touch(session.id, now);
+        let session = self.0.check_and_touch(cookie, clock::now())?;
         // One user per machine: every session is that user's.
-        Some(Session { id: session.id.to_string().into(), user: session.user, assigned: true })
+        Some(Session { id: session.name, user: session.user, assigned: true })
     }
 
     /// This release gives out no tokens.
