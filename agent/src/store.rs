@@ -140,6 +140,18 @@ impl Store {
         self.trouble.clone()
     }
 
+    /// Tries the disk again after trouble: what is held is written with it, and
+    /// [`Store::trouble`] tells how it went. The row comes and goes, so that a page is written.
+    pub async fn retry(&self) {
+        let tried = self.write(|tx| {
+            tx.execute("INSERT OR REPLACE INTO schema VALUES ('retry', 0)", [])?;
+            tx.execute("DELETE FROM schema WHERE feature = 'retry'", [])
+        });
+        if let Err(error) = tried.await {
+            tracing::debug!(%error, "the disk still takes no write");
+        }
+    }
+
     /// Events from now on; read [`Store::events_after`] for earlier ones.
     pub fn subscribe(&self) -> Subscription<Event> {
         self.events.subscribe()

@@ -57,6 +57,7 @@ mod tests {
             wanted: true,
             generation: 3,
             pid: Some(41),
+            kernels: Some(2),
             failures: 2,
             next_start: Some(at(1_008_000)),
             message: text.to_owned(),
@@ -134,7 +135,13 @@ mod tests {
     fn all(text: &str) -> Vec<Page> {
         let (status, samples) = (status(text), samples());
         let lines = vec![text.to_owned(); 3];
-        let login = LoginNeeded { app: Some(text), port: 8710, loopback: true, expired: false };
+        let login = LoginNeeded {
+            app: Some(text),
+            port: 8710,
+            loopback: true,
+            expired: false,
+            next: Some(text),
+        };
         let refusal =
             Refusal { status: StatusCode::FORBIDDEN, kind: "x", title: text, detail: text };
         let mut pages = vec![
@@ -250,8 +257,13 @@ mod tests {
 
     #[test]
     fn the_login_page_names_the_command_and_the_tunnel() {
-        let mut login =
-            LoginNeeded { app: Some("jupyterlab"), port: 8710, loopback: true, expired: false };
+        let mut login = LoginNeeded {
+            app: Some("jupyterlab"),
+            port: 8710,
+            loopback: true,
+            expired: false,
+            next: None,
+        };
         let page = login_needed(&login, Format::Html);
         assert_eq!(page.status, StatusCode::UNAUTHORIZED);
         assert!(html(&page).contains("stationctl login --app jupyterlab"));

@@ -226,9 +226,11 @@ if (page.page === "home") {
 } else if (page.page === "login") {
   const look = async () => {
     const answer = await get("/v1/lease").catch(() => null);
-    if (answer && answer.ok) location.reload();
+    if (!answer || !answer.ok) return;
+    if (page.next) location.replace(page.next); else location.reload();
   };
-  if (!location.pathname.startsWith("/login/")) {
+  // A link that nobody knows leads nowhere, and asking for it again would not help.
+  if (page.next || !location.pathname.startsWith("/login/")) {
     addEventListener("focus", look);
     document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
   }

@@ -46,6 +46,9 @@ pub struct App {
     /// The process id of the app's main process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
+    /// Kernels that a stop would end; absent while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<u32>,
     /// Unwanted ends since it was last ready for five minutes.
     pub failures: u32,
     /// When the next start is due.

@@ -9,7 +9,7 @@ jupyterlab_venv() {
   wanted=$(sha256sum <scripts/jupyterlab-requirements.txt)
   # The stamp is written last, so that an interrupted installation is done again.
   if [ "$(cat "$venv/.stationd-stamp" 2>/dev/null)" = "$wanted" ] &&
-    "$venv/bin/jupyter-lab" --version >/dev/null 2>&1; then
+    "$venv/bin/python" -c "" 2>/dev/null; then
     return 0
   fi
   printf 'installing JupyterLab into %s\n' "$venv"

@@ -95,6 +95,8 @@ impl Browser {
         for domain in ["Page.enable", "Runtime.enable", "Network.enable"] {
             browser.call(domain, json!({})).await?;
         }
+        // Without a window nothing else gives the page the focus.
+        browser.call("Emulation.setFocusEmulationEnabled", json!({"enabled": true})).await?;
         Ok(browser)
     }
 

@@ -3,11 +3,11 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod browser;
 #[cfg(test)]
-mod events;
-#[cfg(test)]
-mod heartbeat;
+mod down;
 #[cfg(test)]
 mod jupyter;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! How stationd starts, and what it says when it cannot.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Method;
@@ -155,8 +155,8 @@ async fn sigterm_ends_stationd_alone_and_says_what_still_runs() {
 
 #[tokio::test]
 async fn a_full_disk_is_a_condition_and_stopping_still_works() {
-    let station = Station::prepare(App::StandIn, "").unwrap();
-    let Some(mut station) = on_small_disk(station).await else {
+    let mut station = Station::prepare(App::StandIn, "").unwrap();
+    let Some(_disk) = small_disk(&station).await else {
         station_tests::skip("mounting a tmpfs needs root").unwrap();
         return;
     };
@@ -187,24 +187,28 @@ async fn a_full_disk_is_a_condition_and_stopping_still_works() {
     std::fs::remove_file(filler).unwrap();
     station.wait_for("the disk has room again", LIMIT, |heartbeat| !full(heartbeat)).await.unwrap();
     assert!(!station.log().contains("panicked"), "{}", station.log());
-    station.kill().await.unwrap();
-    process::end_all(station.folder());
-    let mut umount = process::command(Path::new("/bin/umount"));
-    umount.arg(station.home());
-    assert!(process::run(umount, LIMIT).await.unwrap().status.success());
+}
+
+/// A mounted file system, taken away in the end however the test ends.
+struct Disk(PathBuf);
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "a drop cannot wait for the runtime")]
+        let umount = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(umount.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
 }
 
 /// Puts the home on a file system of 24 MiB; `None` where this may not be done.
-async fn on_small_disk(station: Station) -> Option<Station> {
-    let kept = std::fs::read(station.home().join("stationd.toml")).unwrap();
+async fn small_disk(station: &Station) -> Option<Disk> {
+    let kept = std::fs::read_to_string(station.home().join("stationd.toml")).unwrap();
     let mut mount = process::command(Path::new("/bin/mount"));
     mount.args(["-t", "tmpfs", "-o", "size=24m,mode=0755", "tmpfs"]).arg(station.home());
     let done = process::run(mount, LIMIT).await.ok()?;
-    if !done.status.success() {
-        return None;
-    }
-    station.configure(std::str::from_utf8(&kept).unwrap()).unwrap();
-    Some(station)
+    let disk = done.status.success().then(|| Disk(station.home()))?;
+    station.configure(&kept).unwrap();
+    Some(disk)
 }
 
 /// Writes until nothing more fits.

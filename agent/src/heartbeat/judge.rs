@@ -111,6 +111,7 @@ mod tests {
             wanted: phase != AppPhase::Stopped,
             generation: 1,
             pid: None,
+            kernels: Some(2),
             failures: 0,
             next_start: None,
             message: "what happened".into(),

@@ -19,6 +19,9 @@ pub struct LoginNeeded<'a> {
     pub loopback: bool,
     /// Whether a cookie came along that is no longer valid.
     pub expired: bool,
+    /// Where to go after a login, if that is not the path at which the page is served. It must
+    /// be a path on this server.
+    pub next: Option<&'a str>,
 }
 
 /// Why a login link was refused.
@@ -65,7 +68,6 @@ pub fn logged_out(login: &LoginNeeded<'_>) -> Page {
     let lead = "Apps and kernels go on running. To come back, make a new link.";
     let mut draft = page("logged-out", "You are logged out", lead, login);
     draft.status = StatusCode::OK;
-    draft.behaviour = Behaviour::Still;
     draft.render(Format::Html)
 }
 
@@ -81,6 +83,9 @@ fn page(
     };
     let mut draft = Draft::new(StatusCode::UNAUTHORIZED, kind, title);
     draft.behaviour = Behaviour::FollowsLogin;
+    if let Some(next) = login.next {
+        draft.data = Html::literal(" data-next=\"").text(next).raw("\"");
+    }
     draft.detail = format!(
         "{title}; run `{command}` on the workstation and open the link in this browser, in any tab"
     );

@@ -1,5 +1,7 @@
 //! Keeps the heartbeat's facts up to date: every part's news goes into its own fields.
 
+use std::time::Duration;
+
 use station_proto::mount::Mount;
 use tokio::sync::watch;
 
@@ -8,6 +10,10 @@ use super::public::{self, Bound};
 use super::start::Common;
 use crate::config::Config;
 use crate::heartbeat::Facts;
+use crate::store::Store;
+
+/// How often a disk that took no write is tried again.
+const DISK_RETRY: Duration = Duration::from_secs(5);
 
 /// What is known at the start.
 pub(super) fn first(common: &Common<'_>, bound: &Bound) -> Facts {
@@ -55,20 +61,29 @@ pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) {
             }
         }
     });
-    let (mut trouble, to, cancel) =
-        (common.store.trouble(), facts.clone(), common.tasks.token().clone());
+    let (store, to, cancel) = (common.store.clone(), facts.clone(), common.tasks.token().clone());
     common.tasks.part("facts-store", async move {
-        loop {
-            let latest = trouble.borrow_and_update().clone();
-            to.send_if_modified(|facts| {
-                let changed = facts.state_not_writable != latest;
-                facts.state_not_writable = latest;
-                changed
-            });
-            match cancel.run_until_cancelled(trouble.changed()).await {
-                Some(Ok(())) => {}
-                _ => return,
-            }
-        }
+        cancel.run_until_cancelled(follow_store(&store, &to)).await;
     });
+}
+
+/// While the disk takes no writes it is tried again: nobody else may have something to write.
+async fn follow_store(store: &Store, to: &watch::Sender<Facts>) {
+    let mut trouble = store.trouble();
+    loop {
+        let latest = trouble.borrow_and_update().clone();
+        let troubled = latest.is_some();
+        to.send_if_modified(|facts| {
+            let changed = facts.state_not_writable != latest;
+            facts.state_not_writable = latest;
+            changed
+        });
+        if !troubled {
+            if trouble.changed().await.is_err() {
+                return;
+            }
+        } else if tokio::time::timeout(DISK_RETRY, trouble.changed()).await.is_err() {
+            store.retry().await;
+        }
+    }
 }

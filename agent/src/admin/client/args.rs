@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::base::ids::AppName;
+
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the answer is no, 2 wrong command line, \
                           3 cannot connect, 4 not allowed";
 
@@ -33,9 +35,9 @@ pub enum Verb {
     /// Make a link that opens a browser session, once, within ten minutes
     Login {
         /// Open this app after the login
-        #[arg(long, value_name = "NAME")]
-        app: Option<String>,
-        /// Print the link alone, and open no browser
+        #[arg(long, value_name = "NAME", value_parser = AppName::parse)]
+        app: Option<AppName>,
+        /// Print the link alone, for scripts
         #[arg(long)]
         print: bool,
     },
@@ -71,14 +73,24 @@ pub enum AppVerb {
     /// Every configured app
     List,
     /// Start an app
-    Start { name: String },
+    Start {
+        #[arg(value_parser = AppName::parse)]
+        name: AppName,
+    },
     /// Stop an app and everything it started, its kernels among them
-    Stop { name: String },
+    Stop {
+        #[arg(value_parser = AppName::parse)]
+        name: AppName,
+    },
     /// Stop an app, then start it
-    Restart { name: String },
+    Restart {
+        #[arg(value_parser = AppName::parse)]
+        name: AppName,
+    },
     /// The newest lines of an app's log
     Logs {
-        name: String,
+        #[arg(value_parser = AppName::parse)]
+        name: AppName,
         /// How many lines
         #[arg(long, default_value_t = crate::base::limits::LOG_TAIL_LINES)]
         lines: usize,

@@ -1,8 +1,9 @@
 //! Pure: answers of the API as text for a person.
 
 use std::fmt::Write;
+use std::time::Duration;
 
-use station_proto::app::App;
+use station_proto::app::{App, AppPhase};
 use station_proto::condition::Condition;
 use station_proto::event::Event;
 use station_proto::heartbeat::Heartbeat;
@@ -18,37 +19,26 @@ pub(super) fn status(heartbeat: &Heartbeat) -> String {
     let now = lease.at;
     let mut out = String::new();
     let ready = if status.ready { "you can work" } else { "not ready for work" };
-    line(
-        &mut out,
-        format_args!(
-            "{}: {} since {}, {ready}",
-            printable(&status.name),
-            word(status.phase),
-            ago(status.since, now)
-        ),
-    );
-    let up = std::time::Duration::from_millis(lease.uptime_ms);
-    line(
-        &mut out,
-        format_args!(
-            "stationd {} at {}, up {}, instance {}",
-            status.version,
-            status.public_url,
-            duration(up),
-            lease.instance_id.get(..8).unwrap_or(&lease.instance_id)
-        ),
-    );
-    out.push('\n');
+    let (name, phase) = (printable(&status.name), word(status.phase));
+    line(&mut out, format_args!("{name} is {phase} since {}: {ready}", ago(status.since, now)));
+    let up = duration(Duration::from_millis(lease.uptime_ms));
+    let instance = lease.instance_id.get(..8).unwrap_or(&lease.instance_id);
+    let version = &status.version;
+    if !status.public_url.is_empty() {
+        line(&mut out, format_args!("{}   (`stationctl login` lets you in)", status.public_url));
+    }
+    line(&mut out, format_args!("stationd {version}, up {up}, instance {instance}"));
+    out.push_str("\nAPPS\n");
     out.push_str(&apps(&status.apps, now));
     for mount in &status.mounts {
-        let (name, path, message) = (&mount.name, &mount.path, printable(&mount.message));
-        line(&mut out, format_args!("  {name:<12} {:<11} {path}  {message}", mount.driver));
+        let (name, message) = (mount.name.to_uppercase(), printable(&mount.message));
+        line(&mut out, format_args!("\n{name}\n  {} ({message})", mount.path));
     }
     if !status.conditions.is_empty() {
-        out.push('\n');
+        out.push_str("\nNEEDS ATTENTION\n");
         status.conditions.iter().for_each(|one| condition(&mut out, one, now));
     }
-    out.push('\n');
+    out.push_str("\nMACHINE\n");
     machine(&mut out, samples);
     out
 }
@@ -56,9 +46,9 @@ pub(super) fn status(heartbeat: &Heartbeat) -> String {
 fn condition(out: &mut String, one: &Condition, now: Time) {
     let subject = if one.subject.is_empty() { String::new() } else { format!(" {}", one.subject) };
     let (since, message) = (ago(one.since, now), printable(&one.message));
-    line(out, format_args!("! {}{subject} for {since}: {message}", one.kind));
+    line(out, format_args!("  {}{subject} for {since}: {message}", one.kind));
     if !one.action.is_empty() {
-        line(out, format_args!("  → {}", one.action));
+        line(out, format_args!("    → {}", one.action));
     }
 }
 
@@ -77,26 +67,28 @@ fn machine(out: &mut String, samples: &Samples) {
     }
 }
 
-/// A line for each app, and two more for one that is in trouble.
+/// Two lines for each app: what it is, and what is going on.
 pub(super) fn apps(apps: &[App], now: Time) -> String {
     let mut out = String::new();
+    if apps.is_empty() {
+        out.push_str("  none\n");
+    }
     for app in apps {
-        let pid = app.pid.map(|pid| format!("  pid {pid}")).unwrap_or_default();
-        line(
-            &mut out,
-            format_args!(
-                "  {:<12} {:<11} since {:<7} {}{pid}",
-                app.name,
-                word(app.phase),
-                ago(app.since, now),
-                app.path
-            ),
-        );
-        if !app.message.is_empty() {
+        let pid = app.pid.map(|pid| format!("   process {pid}")).unwrap_or_default();
+        let kernels = app.kernels.map(|count| format!("   {}", kernels(count))).unwrap_or_default();
+        let (name, phase, since) = (&app.name, word(app.phase), ago(app.since, now));
+        let path = &app.path;
+        line(&mut out, format_args!("  {name:<12} {phase} since {since}   {path}{pid}{kernels}"));
+        if !app.message.is_empty() && app.phase != AppPhase::Ready {
             line(&mut out, format_args!("               {}", printable(&app.message)));
         }
     }
     out
+}
+
+/// `1 kernel`, `3 kernels`
+pub(super) fn kernels(count: u32) -> String {
+    format!("{count} kernel{}", if count == 1 { "" } else { "s" })
 }
 
 /// `42  10:00:00  app.ready  jupyterlab  it answers`

@@ -17,6 +17,7 @@ use super::args::{AppVerb, Verb};
 use super::words::printable;
 use super::{ClientError, Connection, connection, screen};
 use crate::base::conditions::Kind;
+use crate::base::ids::AppName;
 use crate::os::clock;
 
 /// How the answers are printed, and what is known of the terminal.
@@ -41,7 +42,7 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
             let heartbeat: Heartbeat = get(&station, "/v1/heartbeat").await?;
             print_json(&heartbeat)
         }
-        Verb::Login { app, print } => login(&station, app.as_deref(), *print, printer).await,
+        Verb::Login { app, print } => login(&station, app.as_ref(), *print, printer).await,
         Verb::App(verb) => app(&station, verb, printer).await,
         Verb::Events { follow, after } => events(&station, *follow, *after, printer).await,
         Verb::Down => down(&station, printer).await,
@@ -66,7 +67,7 @@ async fn status(station: &Connection, printer: &Printer) -> Result<(), ClientErr
 
 async fn login(
     station: &Connection,
-    app: Option<&str>,
+    app: Option<&AppName>,
     only_link: bool,
     printer: &Printer,
 ) -> Result<(), ClientError> {
@@ -90,7 +91,7 @@ async fn login(
 }
 
 async fn app(station: &Connection, verb: &AppVerb, printer: &Printer) -> Result<(), ClientError> {
-    let post = |name: &str, action: &str| {
+    let post = |name: &AppName, action: &str| {
         let path = format!("/v1/apps/{name}/{action}");
         async move { station.bytes(Method::POST, &path, None).await }
     };
@@ -112,8 +113,14 @@ async fn app(station: &Connection, verb: &AppVerb, printer: &Printer) -> Result<
             return text(&lines);
         }
         AppVerb::Start { name } => (name, post(name, "start").await),
-        AppVerb::Stop { name } => (name, post(name, "stop").await),
-        AppVerb::Restart { name } => (name, post(name, "restart").await),
+        AppVerb::Stop { name } => {
+            warn_of_kernels(station, name, printer).await?;
+            (name, post(name, "stop").await)
+        }
+        AppVerb::Restart { name } => {
+            warn_of_kernels(station, name, printer).await?;
+            (name, post(name, "restart").await)
+        }
     };
     done?;
     let app: App = get(station, &format!("/v1/apps/{name}")).await?;
@@ -121,6 +128,21 @@ async fn app(station: &Connection, verb: &AppVerb, printer: &Printer) -> Result<
         return print_json(&app);
     }
     text(&screen::apps(&[app], Time(clock::now().wall)))
+}
+
+/// Says what a stop costs before it is made.
+async fn warn_of_kernels(
+    station: &Connection,
+    name: &AppName,
+    printer: &Printer,
+) -> Result<(), ClientError> {
+    let app: App = get(station, &format!("/v1/apps/{name}")).await?;
+    match app.kernels {
+        Some(count) if count > 0 && !printer.json => {
+            text(&format!("this ends {} of {name}\n", screen::kernels(count)))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn events(

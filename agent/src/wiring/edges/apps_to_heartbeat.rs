@@ -20,6 +20,7 @@ pub(in crate::wiring) fn app(seen: &Seen) -> App {
         wanted: seen.wanted,
         generation: seen.generation,
         pid: seen.pid,
+        kernels: seen.activity.map(|activity| activity.kernels),
         failures: seen.failures,
         next_start: seen.next_start,
         message,

@@ -11,9 +11,11 @@ use crate::base::chain::Chain;
 use crate::front::gate::Policy;
 use crate::front::routes::{Answer, Body, Caller, Handler, Routes};
 use crate::front::{Credentials, Session, Token};
-use crate::identity::{ABSOLUTE, Identity, IdentityError, Link, Login, Redeemed, SessionCookie};
+use crate::identity::{
+    ABSOLUTE, Identity, IdentityError, Link, Login, NextPath, Redeemed, SessionCookie,
+};
 use crate::os::clock;
-use crate::web::{self, Format, LinkRefusal};
+use crate::web::{self, Format, LinkRefusal, LoginNeeded};
 
 /// What a cookie is worth.
 pub(in crate::wiring) struct Sessions(pub Identity);
@@ -86,7 +88,8 @@ impl Handler for Leave {
             if let Some(id) = caller.session.as_deref().and_then(session_id) {
                 logins.identity.logout(id).await;
             }
-            let page = web::logged_out(&logins.site.login_needed(None, false));
+            let login = LoginNeeded { next: Some("/"), ..logins.site.login_needed(None, false) };
+            let page = web::logged_out(&login);
             let mut answer = answer(page);
             set_cookie(&mut answer, &logins.cookie.clear());
             answer
@@ -98,18 +101,18 @@ impl Logins {
     async fn peek(&self, token: &str, format: Format) -> Result<Response<Body>, IdentityError> {
         Ok(match self.identity.peek(token, clock::now()).await? {
             Link::Open { .. } => empty(StatusCode::OK),
-            Link::Used { .. } => self.refused(LinkRefusal::Used, format),
-            Link::Expired { .. } => self.refused(LinkRefusal::Expired, format),
-            Link::Unknown => self.refused(LinkRefusal::Unknown, format),
+            Link::Used { next } => self.refused(LinkRefusal::Used, Some(&next), format),
+            Link::Expired { next } => self.refused(LinkRefusal::Expired, Some(&next), format),
+            Link::Unknown => self.refused(LinkRefusal::Unknown, None, format),
         })
     }
 
     async fn redeem(&self, token: &str, format: Format) -> Result<Response<Body>, IdentityError> {
         Ok(match self.identity.redeem(token, clock::now()).await? {
             Redeemed::Login(login) => self.welcome(&login),
-            Redeemed::Used { .. } => self.refused(LinkRefusal::Used, format),
-            Redeemed::Expired { .. } => self.refused(LinkRefusal::Expired, format),
-            Redeemed::Unknown => self.refused(LinkRefusal::Unknown, format),
+            Redeemed::Used { next } => self.refused(LinkRefusal::Used, Some(&next), format),
+            Redeemed::Expired { next } => self.refused(LinkRefusal::Expired, Some(&next), format),
+            Redeemed::Unknown => self.refused(LinkRefusal::Unknown, None, format),
         })
     }
 
@@ -123,10 +126,22 @@ impl Logins {
         answer
     }
 
-    fn refused(&self, refusal: LinkRefusal, format: Format) -> Response<Body> {
-        let login = self.site.login_needed(None, false);
+    /// The page names the command, and goes on to where the link led after a login in any tab.
+    fn refused(
+        &self,
+        refusal: LinkRefusal,
+        next: Option<&NextPath>,
+        format: Format,
+    ) -> Response<Body> {
+        let next = next.map(NextPath::as_str);
+        let login = LoginNeeded { next, ..self.site.login_needed(app_of(next), false) };
         answer(web::link_refused(refusal, &login, format))
     }
+}
+
+/// The app that a path leads to.
+pub(super) fn app_of(path: Option<&str>) -> Option<&str> {
+    path?.strip_prefix("/apps/")?.split(['/', '?']).next()
 }
 
 fn set_cookie(answer: &mut Response<Body>, cookie: &str) {

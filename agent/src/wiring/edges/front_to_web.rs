@@ -10,6 +10,7 @@ use station_proto::node::Samples;
 use station_proto::time::Time;
 use tokio::sync::watch;
 
+use super::front_to_identity::app_of;
 use crate::front::gate::Policy;
 use crate::front::routes::{Answer, Body, Caller, Handler, Routes};
 use crate::front::{self, Refused};
@@ -40,8 +41,8 @@ pub(in crate::wiring) fn routes(routes: Routes, site: &Arc<Site>) -> Routes {
     };
     routes
         .with(get(), "/", Policy::Session, show(Site::home))
-        .with(get(), "/help/*", Policy::Session, show(Site::help))
-        // They carry no secret, and the login pages need them too.
+        // These carry no secret, and the login pages need them.
+        .with(get(), "/help/*", Policy::Open, show(Site::help))
         .with(get(), "/static/*", Policy::Open, show(Site::asset))
         .with(get(), "/healthz", Policy::Open, show(Site::healthy))
 }
@@ -95,7 +96,7 @@ impl Site {
     }
 
     pub(super) fn login_needed<'a>(&self, app: Option<&'a str>, expired: bool) -> LoginNeeded<'a> {
-        LoginNeeded { app, port: self.port, loopback: self.loopback, expired }
+        LoginNeeded { app, port: self.port, loopback: self.loopback, expired, next: None }
     }
 
     pub(super) fn app_starting(&self, name: &str, message: &str) -> Response<Body> {
@@ -170,10 +171,7 @@ fn waiting(message: &str) -> Page {
 
 impl front::Pages for Site {
     fn refused(&self, refused: &Refused<'_>) -> Response<Body> {
-        let app = refused.wanted.strip_prefix("/apps/").and_then(|rest| {
-            let end = rest.find(['/', '?']).unwrap_or(rest.len());
-            rest.get(..end)
-        });
+        let app = app_of(Some(refused.wanted));
         answer(match refused.word {
             "not-signed-in" => web::login_needed(&self.login_needed(app, false), Format::Html),
             "session-ended" => web::login_needed(&self.login_needed(app, true), Format::Html),
