@@ -122,7 +122,7 @@ impl Home {
         let store = Store::open(&self.place.path().join("stationd.db"), &[FEATURE]).unwrap();
         let (send, root) = watch::channel(Arc::new(self.root.clone()));
         let specs = vec![Spec { name: lab(), start: StartOn::Boot }];
-        let apps = apps::spawn(&tasks, store.clone(), Privileged::in_process(root), specs);
+        let apps = apps::spawn(&tasks, store.clone(), Privileged::in_process(root), Some(specs));
         Life { tasks, store, apps, _root: send }
     }
 

@@ -110,7 +110,7 @@ pub(super) async fn start(outside: &Outside) -> Result<Running, StartError> {
     let socket = admin::socket::bind(admin).await.map_err(StartError::Socket)?;
 
     let (tasks, ended) = Tasks::new();
-    let specs = config_to_apps::specs(&settled.config);
+    let specs = settled.invalid.is_none().then(|| config_to_apps::specs(&settled.config));
     let (root, root_rx) = watch::channel(Arc::new(root));
     let privileged = Privileged::in_process(root_rx);
     let apps = apps::spawn(&tasks, store.clone(), privileged, specs);
@@ -165,6 +165,7 @@ impl Common<'_> {
             port: bound.port(),
             loopback: self.settled.config.listen.loopback(),
             registry: Arc::new(registry),
+            tasks: self.tasks.clone(),
             ended: down,
         }
     }
