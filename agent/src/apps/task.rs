@@ -369,9 +369,9 @@ impl Task {
     fn probe(&mut self, name: &AppName, generation: u64) {
         let root = self.parts.privileged.root();
         let Some(kind) = root.app(name).map(|app| app.kind) else { return };
-        let (socket, app) = (root.socket(name), name.clone());
+        let (socket, uid, app) = (root.socket(name), root.user.uid, name.clone());
         self.work(name, Some(generation), async move {
-            match probe::ask(kind, &socket, &prefix(&app)).await {
+            match probe::ask(kind, (&socket, uid), &prefix(&app)).await {
                 Ok(activity) => What::Answered(activity),
                 Err(error) => {
                     tracing::debug!(%app, error = %Chain(&error), "no good answer");

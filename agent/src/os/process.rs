@@ -41,6 +41,7 @@ impl ProcessId {
 pub struct Stat {
     pub state: char,
     pub parent: i32,
+    pub session: i32,
     pub start_ticks: u64,
 }
 
@@ -55,8 +56,9 @@ impl Stat {
         let mut fields = fields.split(' ');
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
-        let start_ticks = fields.nth(17)?.parse().ok()?;
-        Some(Self { state, parent, start_ticks })
+        let session = fields.nth(1)?.parse().ok()?;
+        let start_ticks = fields.nth(15)?.parse().ok()?;
+        Some(Self { state, parent, session, start_ticks })
     }
 }
 
@@ -111,6 +113,12 @@ pub fn descendants(root: i32) -> Vec<i32> {
     found.split_off(1)
 }
 
+/// Every process in the session that this one leads, itself included.
+pub fn of_session(leader: i32) -> Vec<i32> {
+    let belongs = |pid: &i32| Stat::read(*pid).is_some_and(|stat| stat.session == leader);
+    all().into_iter().filter(belongs).collect()
+}
+
 /// Closes every descriptor but the three standard ones: what whoever started us left open.
 ///
 /// Only for the first step of a process, before it has opened anything of its own.
@@ -157,8 +165,9 @@ mod tests {
 
     #[test]
     fn a_command_name_with_brackets_does_not_shift_the_fields() {
-        let line = "7 (a) b (c)) S 5 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 0 0";
+        let line = "7 (a) b (c)) S 5 7 6 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 0 0";
         let stat = Stat::parse(line).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.start_ticks), ('S', 5, 987));
+        assert_eq!((stat.state, stat.parent, stat.session), ('S', 5, 6));
+        assert_eq!(stat.start_ticks, 987);
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::edges::admin_to_parts::Parts;
 use super::edges::{config_to_apps, config_to_privileged};
 use super::public::{self, Bound};
-use super::{Outside, StartError, facts, folders, log, reload};
+use super::{Outside, StartError, facts, log, reload};
 use crate::admin::rules::Owners;
 use crate::admin::{self, Sources};
 use crate::apps::{self, Apps};
@@ -100,10 +100,6 @@ pub(super) async fn start(outside: &Outside) -> Result<Running, StartError> {
         &instance.id,
     )
     .map_err(StartError::User)?;
-    let workspace = config_to_privileged::workspace(&settled.config, &outside.paths);
-    if settled.invalid.is_none() {
-        folders::workspace(workspace, &root.user)?;
-    }
     // Both sockets come before the first part: what cannot be bound leaves nothing running.
     let bound = Bound::bind(outside, &settled, &instance).await?;
     let admin = &outside.paths.admin_socket;
