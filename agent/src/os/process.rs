@@ -1,11 +1,16 @@
 //! Processes as `/proc` shows them: identity that a recycled pid cannot fake, and the tree below.
 
+pub mod environment;
+
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+
+pub use self::environment::{with_environment, with_environment_start};
 
 /// A process that can be recognised again: a pid alone may have been given to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,32 +76,14 @@ pub fn boot_id() -> String {
 
 /// Every pid there is now.
 pub fn all() -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else {
+    all_in(Path::new("/proc"))
+}
+
+fn all_in(proc: &Path) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(proc) else {
         return Vec::new();
     };
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
-}
-
-/// Every living process whose environment holds exactly `NAME=value`.
-///
-/// Children inherit it, so a tree is found whose parents are long gone.
-pub fn with_environment(entry: &str) -> Vec<i32> {
-    having_environment(|one| one == entry.as_bytes())
-}
-
-/// Every living process whose environment has an entry that begins with `start`.
-pub fn with_environment_start(start: &str) -> Vec<i32> {
-    having_environment(|one| one.starts_with(start.as_bytes()))
-}
-
-fn having_environment(wanted: impl Fn(&[u8]) -> bool) -> Vec<i32> {
-    all()
-        .into_iter()
-        .filter(|pid| {
-            fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|text| text.split(|b| *b == 0).any(&wanted))
-        })
-        .collect()
 }
 
 /// Every process below `root`, by the chain of parents; zombies too, until somebody reaps them.
