@@ -74,6 +74,8 @@ pub const KEEPER_LINE: usize = 4096;
 pub const KEEPER_START: Duration = Duration::from_secs(20);
 /// How long killed processes may take to disappear.
 pub const KILL_WAIT: Duration = Duration::from_secs(5);
+/// Bytes that a program may print on each output when it is run for what it says.
+pub const COMMAND_OUTPUT: usize = 64 * 1024;
 /// How long a step done under the user's account may take (a dead mount hangs).
 pub const USER_STEP: Duration = Duration::from_secs(10);
 /// Starts of one app in a minute, whoever asked for them.

@@ -10,13 +10,14 @@ use station_proto::api::{DownReport, LoginLink};
 use station_proto::app::AppLogs;
 use station_proto::problem::Problem;
 use station_proto::time::Time;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::answers::{no_such_app, problem};
 use crate::admin::{Answer, AppAction, Control};
 use crate::apps::{Apps, AppsError, Seen};
 use crate::base::chain::Chain;
+use crate::base::tasks::Tasks;
 use crate::identity::{Identity, NextPath};
 use crate::os::clock;
 
@@ -34,6 +35,7 @@ pub(in crate::wiring) struct Parts {
     pub port: u16,
     pub loopback: bool,
     pub registry: Arc<Registry>,
+    pub tasks: Tasks,
     /// Ends the daemon.
     pub ended: CancellationToken,
 }
@@ -91,10 +93,18 @@ impl Control for Parts {
     }
 
     fn down(&self) -> Answer<DownReport> {
-        let (apps, ended) = (self.apps.clone(), self.ended.clone());
-        Box::pin(async move {
-            let done = apps.shutdown(DOWN).await;
+        let (apps, ended, cancel) =
+            (self.apps.clone(), self.ended.clone(), self.tasks.token().clone());
+        let (tell, told) = oneshot::channel();
+        // Once begun it is brought to its end, also when whoever asked has gone: a stationd that
+        // went on would start nothing any more.
+        self.tasks.work(async move {
+            let done = cancel.run_until_cancelled(apps.shutdown(DOWN)).await;
             ended.cancel();
+            drop(tell.send(done));
+        });
+        Box::pin(async move {
+            let done = told.await.ok().flatten().ok_or_else(|| refused(&AppsError::Stopping))?;
             let stopped = done.stopped.iter().map(ToString::to_string).collect();
             Ok(DownReport { stopped, left: done.left })
         })
