@@ -18,7 +18,7 @@ const APP_STATE: HeaderName = HeaderName::from_static("x-app-state");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
     /// A browser opens a page.
-    page: bool,
+    pub(super) page: bool,
     /// The method changes nothing.
     safe: bool,
 }

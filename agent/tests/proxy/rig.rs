@@ -42,6 +42,8 @@ pub(crate) struct Outside {
     pub(crate) revoked: Mutex<HashSet<String>>,
     pub(crate) active: Mutex<Vec<String>>,
     pub(crate) woken: Mutex<Vec<String>>,
+    /// Why no start begins.
+    pub(crate) no_start: Mutex<Option<String>>,
 }
 
 impl Credentials for Outside {
@@ -101,8 +103,10 @@ impl proxy::Sessions for Outside {
 }
 
 impl proxy::Wake for Outside {
-    fn wanted(&self, app: &str) {
+    fn wanted(&self, app: &str) -> proxy::Woken {
         self.woken.lock().unwrap().push(app.to_owned());
+        let woken = self.no_start.lock().unwrap().clone().map_or(Ok(()), Err);
+        Box::pin(std::future::ready(woken))
     }
 }
 

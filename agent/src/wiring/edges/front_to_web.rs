@@ -16,6 +16,7 @@ use crate::front::routes::{Answer, Body, Caller, Handler, Routes};
 use crate::front::{self, Refused};
 use crate::heartbeat::etag;
 use crate::os::clock;
+use crate::proxy::Unavailable;
 use crate::web::{self, AppDown, Fault, Format, Home, LoginNeeded, Page, Refusal};
 
 /// What the pages show.
@@ -117,15 +118,20 @@ impl Site {
         })
     }
 
-    pub(super) fn app_down(&self, name: &str, message: &str, lines: &[String]) -> Response<Body> {
+    pub(super) fn app_down(
+        &self,
+        name: &str,
+        fault: &Fault,
+        facts: &Unavailable,
+    ) -> Response<Body> {
         let status = self.status.borrow();
         let app = status.apps.iter().find(|app| app.name == name);
         answer(match app {
             Some(app) => {
-                let fault = Fault::NotRunning;
-                web::app_down(&AppDown { app, fault: &fault, lines, now: now() }, Format::Html)
+                let (lines, now) = (facts.lines.as_slice(), now());
+                web::app_down(&AppDown { app, fault, lines, now }, Format::Html)
             }
-            None => waiting(message),
+            None => waiting(&facts.message),
         })
     }
 }
