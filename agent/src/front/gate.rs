@@ -277,6 +277,13 @@ fn origin_is_ours(origin: &str, facts: &Facts<'_>, names: &Names) -> bool {
     origin.strip_prefix(scheme).is_some_and(|host| host.eq_ignore_ascii_case(facts.host))
 }
 
+/// Whether the client speaks TLS: with us, or with someone in front of us who ends it. That shows
+/// in the name that it asked for; fields such as `X-Forwarded-Proto` anybody can write.
+pub fn is_https(facts: &Facts<'_>, names: &Names) -> bool {
+    let public = names.public_origin.as_deref().and_then(|origin| origin.strip_prefix("https://"));
+    facts.tls || public.is_some_and(|host| host.eq_ignore_ascii_case(facts.host))
+}
+
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 fn host_is_ours(host: &str, names: &Names) -> bool {

@@ -124,8 +124,15 @@ impl Service {
             cookie,
             bearer,
         };
-        let via = gate::decide(policy, &facts, &config.names.borrow())?;
+        let names = config.names.borrow();
+        let via = gate::decide(policy, &facts, &names)?;
+        let tls = gate::is_https(&facts, &names);
+        drop(names);
         let session = session.filter(|_| via == Via::Cookie);
+        if let Some(session) = &session {
+            // Only now: what other sites send must not keep a session alive.
+            self.shared.outside.credentials.used(session);
+        }
         let token = token.filter(|_| via == Via::Bearer);
         let user = session.as_ref().map(|session| &session.user);
         let user = user.or(token.as_ref().map(|token| &token.user)).cloned();
@@ -134,7 +141,7 @@ impl Service {
             user,
             session: session.map(|session| session.id),
             token: token.map(|token| token.id),
-            tls: config.tls.is_some(),
+            tls,
             peer: self.peer,
             peer_text: self.peer_text.clone(),
             cookie_name: Arc::clone(&config.cookie_name),

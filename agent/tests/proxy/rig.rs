@@ -41,6 +41,7 @@ pub(crate) struct Rig {
 pub(crate) struct Outside {
     pub(crate) revoked: Mutex<HashSet<String>>,
     pub(crate) active: Mutex<Vec<String>>,
+    pub(crate) used: Mutex<Vec<String>>,
     pub(crate) woken: Mutex<Vec<String>>,
     /// Why no start begins.
     pub(crate) no_start: Mutex<Option<String>>,
@@ -54,6 +55,9 @@ impl Credentials for Outside {
             _ => return None,
         };
         Some(Session { id: cookie.into(), user: "ada".into(), assigned })
+    }
+    fn used(&self, session: &Session) {
+        self.used.lock().unwrap().push(session.id.to_string());
     }
     fn bearer(&self, token: &str, _action: &str) -> Option<Token> {
         ["all", "little"].contains(&token).then(|| Token {

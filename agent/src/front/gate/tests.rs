@@ -259,6 +259,14 @@ fn another_port_of_this_host_causes_nothing_unseen() {
 }
 
 #[test]
+fn the_scheme_is_that_of_the_public_url_when_tls_ends_before_us() {
+    let plain = |host| is_https(&facts(&Method::GET, host), &names());
+    assert!(plain("public.example") && plain("PUBLIC.example"));
+    assert!(!plain("public.example:8443") && !plain("station.example") && !plain("localhost"));
+    assert!(is_https(&Facts { tls: true, ..facts(&Method::GET, "localhost") }, &names()));
+}
+
+#[test]
 fn the_refusal_of_a_host_names_the_key() {
     assert_eq!(Refusal::UnknownHost.status().as_u16(), 421);
     assert!(Refusal::UnknownHost.advice().contains("`listen.hosts`"));

@@ -22,11 +22,16 @@ pub(in crate::wiring) struct Sessions(pub Identity);
 
 impl Credentials for Sessions {
     fn session(&self, cookie: &str) -> Option<Session> {
-        let now = clock::now();
-        let session = self.0.check(cookie, now)?;
-        self.0.touch(session.id, now);
+        let session = self.0.check(cookie, clock::now())?;
         // One user per machine: every session is that user's.
         Some(Session { id: session.id.to_string().into(), user: session.user, assigned: true })
+    }
+
+    fn used(&self, session: &Session) {
+        if let Some(id) = session_id(&session.id) {
+            // One that ended a moment ago stays ended.
+            self.0.touch(id, clock::now());
+        }
     }
 
     /// This release gives out no tokens.

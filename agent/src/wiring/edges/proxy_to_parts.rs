@@ -16,11 +16,7 @@ use crate::proxy::{
 use crate::web::Fault;
 
 /// Joins the proxy to sessions, apps and pages.
-pub(in crate::wiring) fn outside(
-    identity: &Identity,
-    apps: &Apps,
-    site: &Arc<Site>,
-) -> Outside {
+pub(in crate::wiring) fn outside(identity: &Identity, apps: &Apps, site: &Arc<Site>) -> Outside {
     let users = Arc::new(Users(identity.clone()));
     Outside {
         activity: Arc::<Users>::clone(&users),
