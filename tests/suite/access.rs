@@ -226,3 +226,24 @@ async fn with_tls_the_cookie_is_bound_to_the_host_and_websockets_pass() {
     assert_eq!(seen.len(), 2);
     assert!(station.log().contains("fingerprint"), "{}", station.log());
 }
+
+#[tokio::test]
+async fn an_app_behind_someone_elses_tls_hears_the_scheme_of_the_public_url() {
+    let more = "[listen]\npublic_url = \"https://vm7.example\"\n";
+    let mut station = Station::prepare(App::StandIn, more).unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    station.environment.push(("STATIOND_LISTEN".to_owned(), address.clone()));
+    station.launch().await.unwrap();
+    station.app_in(station_proto::app::AppPhase::Ready).await.unwrap();
+    let mut client = Client::new(&format!("http://{address}")).unwrap();
+    station.log_in(&client).await.unwrap();
+    client.get("/apps/jupyterlab/head").await.unwrap().expect(200).unwrap();
+    client.host = "vm7.example".to_owned();
+    client.get("/apps/jupyterlab/head").await.unwrap().expect(200).unwrap();
+    let seen = standin::seen(station.folder()).unwrap();
+    assert_eq!(seen[0].header("x-forwarded-proto"), Some("http"), "by way of localhost");
+    assert_eq!(seen[1].header("x-forwarded-proto"), Some("https"));
+    assert_eq!(seen[1].header("x-forwarded-port"), Some("443"));
+}
