@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   create_link ──► open ──redeem──► used ──redeem──► refused (login.reused)
-//!                     └──10 minutes──► expired ──redeem──► refused
+//!                     └──10 minutes, 32 newer ones──► expired ──redeem──► refused
 //!   redeem ──► session ──12 h without use, 7 d, logout, 1,024 newer ones──► ended
 //! ```
 //!
