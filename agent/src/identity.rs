@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   create_link ──► open ──redeem──► used ──redeem──► refused (login.reused)
-//!                     └──10 minutes──► expired ──redeem──► refused
+//!                     └──10 minutes, 32 newer ones──► expired ──redeem──► refused
 //!   redeem ──► session ──12 h without use, 7 d, logout, 1,024 newer ones──► ended
 //! ```
 //!
@@ -225,13 +225,6 @@ impl Identity {
     pub fn check(&self, cookie_value: &str, now: Moment) -> Option<Session> {
         let hash = Token::parse(cookie_value)?.hash();
         self.sessions(|table| table.find(&hash, mono_ms(now), self.idle_ms()).cloned())
-    }
-
-    /// As [`Identity::check`] and [`Identity::touch`] in one, for every request.
-    pub fn check_and_touch(&self, cookie_value: &str, now: Moment) -> Option<Session> {
-        let hash = Token::parse(cookie_value)?.hash();
-        let (now_ms, idle_ms) = (mono_ms(now), self.idle_ms());
-        self.sessions(|table| table.find_and_touch(&hash, now_ms, idle_ms).cloned())
     }
 
     /// Notes that the session is in use: a request, traffic on its websocket, a busy kernel.

@@ -32,6 +32,7 @@ pub struct Caller {
     pub session: Option<Arc<str>>,
     /// Names the token, if a bearer opened the gate.
     pub token: Option<Arc<str>>,
+    /// The client speaks TLS, with us or with someone in front of us.
     pub tls: bool,
     pub peer: SocketAddr,
     /// The address of `peer` as text.

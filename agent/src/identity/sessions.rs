@@ -85,18 +85,6 @@ impl Table {
         entry.alive(now_ms, idle_ms).then_some(&entry.session)
     }
 
-    /// As [`Table::find`], and its use is noted.
-    pub(super) fn find_and_touch(
-        &self,
-        hash: &Hash,
-        now_ms: i64,
-        idle_ms: i64,
-    ) -> Option<&Session> {
-        let entry = self.by_hash.get(hash).filter(|entry| entry.alive(now_ms, idle_ms))?;
-        entry.used_ms.fetch_max(now_ms, Ordering::Relaxed);
-        Some(&entry.session)
-    }
-
     /// Whether the session is alive; its use is noted if it is. An ended one is never revived.
     pub(super) fn touch(&self, id: u64, now_ms: i64, idle_ms: i64) -> bool {
         let entry = self.living(id, now_ms, idle_ms);

@@ -10,6 +10,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
+use crate::base::ids::TOKEN_PREFIX;
+
 /// What an app is told about the client, and what it is not.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
@@ -45,7 +47,7 @@ pub fn to_app(headers: &mut HeaderMap, about: &About<'_>) {
     for name in gone {
         headers.remove(name);
     }
-    if about.by_token {
+    if about.by_token || headers.get_all(AUTHORIZATION).iter().any(carries_our_token) {
         headers.remove(AUTHORIZATION);
     }
     without_cookie(headers, about.cookie_name);
@@ -156,6 +158,12 @@ fn is_about_client(name: &str) -> bool {
 fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     let parts = value.as_bytes().split(|byte| *byte == b',');
     parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty())
+}
+
+/// A token of ours in any scheme, whether it still holds or not.
+fn carries_our_token(value: &HeaderValue) -> bool {
+    let mut words = value.as_bytes().split(u8::is_ascii_whitespace).skip(1);
+    words.any(|word| word.starts_with(TOKEN_PREFIX.as_bytes()))
 }
 
 fn takes_trailers(value: &HeaderValue) -> bool {

@@ -19,7 +19,7 @@ const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
     /// A browser opens a page.
-    page: bool,
+    pub(super) page: bool,
     /// The method changes nothing.
     safe: bool,
 }
