@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use station_proto::heartbeat::Phase;
+use nix::sys::signal::Signal;
+use station_proto::heartbeat::{Heartbeat, Phase};
 use station_tests::process;
 use station_tests::station::{App, Station};
+use stationd::os::process::signal;
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "a test measures with a clock of its own")]
@@ -21,6 +24,27 @@ async fn ten_times_in_a_row_it_is_quick_and_leaves_nothing() {
         assert!(took < Duration::from_secs(10), "round {round} took {took:?}: {}", station.log());
         assert_eq!(process::of_home(&station.home()), Vec::<i32>::new(), "round {round}");
     }
+}
+
+/// `stationctl down` that is interrupted: what it began is brought to its end.
+#[tokio::test]
+async fn a_caller_that_leaves_does_not_stop_the_stop() {
+    let mut station = Station::with_app(App::StandIn).await.unwrap();
+    // A keeper that does not run for a while makes the stop wait.
+    let keepers = process::of_home_with(&station.home(), "keep");
+    let all = |what| keepers.iter().for_each(|pid| signal(*pid, what).unwrap());
+    all(Signal::SIGSTOP);
+    let mut caller = tokio::net::UnixStream::connect(station.socket()).await.unwrap();
+    let request = b"POST /v1/down HTTP/1.1\r\nHost: stationd\r\nContent-Length: 0\r\n\r\n";
+    caller.write_all(request).await.unwrap();
+    let stopping = |heartbeat: &Heartbeat| heartbeat.status.phase == Phase::Stopping;
+    station.wait_for("phase stopping", Duration::from_secs(20), stopping).await.unwrap();
+    drop(caller);
+    // stationd notices that the caller has left before anything else happens.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    all(Signal::SIGCONT);
+    assert!(station.ended().await.unwrap().success());
+    assert_eq!(process::of_home(&station.home()), Vec::<i32>::new());
 }
 
 /// A configuration that was mended, but cannot be used, leaves the heartbeat up and says why.

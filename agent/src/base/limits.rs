@@ -43,6 +43,10 @@ pub const APP_IDLE: Duration = Duration::from_secs(30);
 pub const TUNNEL_BUFFERS: usize = 256;
 /// How often a tunnel asks whether its session still holds.
 pub const TUNNEL_CHECK: Duration = Duration::from_secs(60);
+/// How often a stream of events asks whether its session still holds.
+pub const STREAM_CHECK: Duration = Duration::from_secs(30);
+/// Largest message that a reader of events may send; nothing of it is used.
+pub const EVENT_MESSAGE: usize = 4 * 1024;
 /// Largest body that the API takes.
 pub const API_BODY: usize = 64 * 1024;
 /// Largest answer that stationd reads from an app's own API.

@@ -26,11 +26,13 @@ pub(super) fn prepare(paths: &Paths) -> Result<Locked, FoldersError> {
         let path = path.display().to_string();
         move |source| FoldersError::Unusable { path, source }
     };
-    let private = [&paths.state_dir, &paths.logs_dir, &paths.keys_dir];
-    for (folder, mode) in
-        private.map(|folder| (folder, 0o711)).into_iter().chain([(&paths.run_dir, 0o755)])
-    {
+    // The apps' user passes through these two to what is his.
+    for (folder, mode) in [(&paths.state_dir, 0o711), (&paths.run_dir, 0o755)] {
         file::ensure_dir(folder, mode).map_err(unusable(folder))?;
+    }
+    // What apps print may hold tokens; keepers write it as stationd's own user.
+    for folder in [&paths.logs_dir, &paths.keys_dir] {
+        file::ensure_private_dir(folder).map_err(unusable(folder))?;
     }
     let lock = paths.state_dir.join("stationd.lock");
     let pid = std::process::id().to_string();

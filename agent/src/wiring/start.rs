@@ -143,7 +143,8 @@ impl Common<'_> {
         let (registry, metrics) = public::metrics();
         let (down, again) = (CancellationToken::new(), CancellationToken::new());
         let (public_url, public_url_rx) = watch::channel(bound.url.clone());
-        let control = self.control(&bound, public_url_rx, registry, down.clone());
+        let ends = (facts.clone(), down.clone());
+        let control = self.control(&bound, public_url_rx, registry, ends);
         let router = admin::router(self.sources(&shown, control));
         admin::socket::serve(&self.tasks, socket, router.clone(), self.owners());
         let names = public::spawn(&self, bound, router, shown, metrics);
@@ -160,7 +161,7 @@ impl Common<'_> {
         bound: &Bound,
         public_url: watch::Receiver<String>,
         registry: Registry,
-        down: CancellationToken,
+        (facts, ended): (watch::Sender<Facts>, CancellationToken),
     ) -> Parts {
         Parts {
             apps: self.apps.clone(),
@@ -171,7 +172,8 @@ impl Common<'_> {
             loopback: self.settled.config.listen.loopback(),
             registry: Arc::new(registry),
             tasks: self.tasks.clone(),
-            ended: down,
+            facts,
+            ended,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::admin::{Answer, AppAction, Control};
 use crate::apps::{Apps, AppsError, Seen};
 use crate::base::chain::Chain;
 use crate::base::tasks::Tasks;
+use crate::heartbeat::Facts;
 use crate::identity::{Identity, NextPath};
 use crate::os::clock;
 
@@ -36,6 +37,7 @@ pub(in crate::wiring) struct Parts {
     pub loopback: bool,
     pub registry: Arc<Registry>,
     pub tasks: Tasks,
+    pub facts: watch::Sender<Facts>,
     /// Ends the daemon.
     pub ended: CancellationToken,
 }
@@ -92,21 +94,26 @@ impl Control for Parts {
         })
     }
 
+    /// The work goes on when nobody waits for it any more: what was begun is brought to its end.
     fn down(&self) -> Answer<DownReport> {
-        let (apps, ended, cancel) =
-            (self.apps.clone(), self.ended.clone(), self.tasks.token().clone());
-        let (tell, told) = oneshot::channel();
-        // Once begun it is brought to its end, also when whoever asked has gone: a stationd that
-        // went on would start nothing any more.
+        self.facts.send_modify(|facts| facts.stopping = true);
+        let (apps, ended) = (self.apps.clone(), self.ended.clone());
+        let cancel = self.tasks.token().clone();
+        let (report, report_rx) = oneshot::channel();
         self.tasks.work(async move {
-            let done = cancel.run_until_cancelled(apps.shutdown(DOWN)).await;
+            // A signal meanwhile ends stationd alone, as at any other time.
+            let Some(done) = cancel.run_until_cancelled(apps.shutdown(DOWN)).await else { return };
+            let stopped = done.stopped.iter().map(ToString::to_string).collect();
+            // Nobody may wait any more; the stop does not hang on it.
+            report.send(DownReport { stopped, left: done.left }).unwrap_or_default();
             ended.cancel();
-            drop(tell.send(done));
         });
         Box::pin(async move {
-            let done = told.await.ok().flatten().ok_or_else(|| refused(&AppsError::Stopping))?;
-            let stopped = done.stopped.iter().map(ToString::to_string).collect();
-            Ok(DownReport { stopped, left: done.left })
+            report_rx.await.map_err(|_dropped| {
+                let detail = "stationd ended before every app had been stopped";
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                problem(status, "not-down", "the stop was cut short", detail)
+            })
         })
     }
 
