@@ -9,6 +9,8 @@ mod api;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod down;
+#[cfg(test)]
 mod jupyter;
 #[cfg(test)]
 mod login;

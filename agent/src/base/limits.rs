@@ -28,8 +28,14 @@ pub const CONNECTION_BUFFER: usize = 64 * 1024;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Open connections on the public listener.
 pub const CONNECTIONS: usize = 8192;
+/// Threads that serve the public listener's connections.
+pub const LANES: usize = 2;
 /// How long a connection to an app's socket may take.
 pub const APP_CONNECT: Duration = Duration::from_secs(5);
+/// How long a person who opens a page waits for an app that answers no probe.
+pub const APP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the supervision may take to begin the start that a request asked for.
+pub const APP_WAKE: Duration = Duration::from_secs(5);
 /// Idle connections kept to one app, and for how long.
 pub const APP_IDLE_CONNECTIONS: usize = 32;
 pub const APP_IDLE: Duration = Duration::from_secs(30);

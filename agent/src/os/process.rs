@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -120,6 +121,13 @@ pub fn close_inherited() {
         // The listing's own descriptor is in the list and closed already.
         drop(nix::unistd::close(descriptor).map_err(io::Error::from));
     }
+}
+
+/// Lets this process open as many files as the kernel grants it: every tunnel holds two, and the
+/// usual soft limit of 1,024 is for programs that use select(2).
+pub fn raise_file_limit() -> io::Result<()> {
+    let (_soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
 }
 
 /// Sends a signal; a process that is gone already is not an error.

@@ -73,9 +73,14 @@ pub(super) struct Shown {
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
 }
 
-/// Reads the configuration; with mistakes, no app is started.
-fn settle(outside: &Outside) -> Settled {
+/// Reads the configuration; with mistakes, or with `trouble` in using it, no app is started.
+fn settle(outside: &Outside, trouble: Option<String>) -> Settled {
     match config::load(&outside.paths, &outside.environment) {
+        Ok(loaded) if trouble.is_some() => Settled {
+            config: Config { apps: Vec::new(), ..loaded.config },
+            invalid: trouble,
+            listens: false,
+        },
         Ok(loaded) => Settled { config: loaded.config, invalid: None, listens: true },
         Err(failed) => Settled {
             listens: failed.listen.is_some(),
@@ -85,9 +90,13 @@ fn settle(outside: &Outside) -> Settled {
     }
 }
 
-pub(super) async fn start(outside: &Outside) -> Result<Running, StartError> {
+/// `trouble`: why the configuration, which has no mistakes, could not be used just now.
+pub(super) async fn start(
+    outside: &Outside,
+    trouble: Option<String>,
+) -> Result<Running, StartError> {
     let started = clock::now();
-    let settled = settle(outside);
+    let settled = settle(outside, trouble);
     let levels = log::start(settled.config.log);
     let store = Store::open(&outside.paths.database, &FEATURES).map_err(StartError::Store)?;
     let session = identity::Config { session: settled.config.identity.session };
