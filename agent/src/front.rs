@@ -16,6 +16,7 @@
 //! how refusals look to a person ([`Pages`]).
 
 pub mod gate;
+mod lanes;
 mod listener;
 pub mod routes;
 mod service;

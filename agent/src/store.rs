@@ -22,6 +22,8 @@ mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 use station_proto::event::Event;
@@ -29,6 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::bus::{Bus, Subscription};
 use crate::base::limits;
+use crate::os::file::FileError;
 
 pub use events::{NewEvent, Page};
 pub use schema::Feature;
@@ -42,6 +45,8 @@ pub struct Store {
     events: Bus<Event>,
     /// Why the disk took no write last time; `None` while it does.
     trouble: watch::Receiver<Option<String>>,
+    /// Events that found no place in the writer's queue; it tells of them.
+    dropped: Arc<AtomicU64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +61,8 @@ pub enum StoreError {
     Newer { path: PathBuf, feature: &'static str, found: i64, known: i64 },
     #[error("cannot bring the tables of {feature} to version {version}")]
     Migrate { feature: &'static str, version: i64, source: rusqlite::Error },
+    #[error("cannot keep the database readable for its owner alone")]
+    Private(#[source] FileError),
     #[error("cannot write to the database")]
     Write(#[source] rusqlite::Error),
     #[error("the disk did not take the write: {0}")]
@@ -82,10 +89,16 @@ impl Store {
         let (writer, writer_rx) = mpsc::channel(limits::COMMANDS);
         let (reader, reader_rx) = mpsc::channel(limits::COMMANDS);
         let (publish, trouble) = watch::channel(None);
-        let out = writer::Out { bus: events.clone(), trouble: publish };
+        let dropped = Arc::<AtomicU64>::default();
+        let out = writer::Out {
+            path: path.to_owned(),
+            dropped: Arc::clone(&dropped),
+            bus: events.clone(),
+            trouble: publish,
+        };
         writer::start(connection, state, out, writer_rx)?;
         reader::start(path, reader_rx)?;
-        Ok(Self { writer, reader, events, trouble })
+        Ok(Self { writer, reader, events, trouble, dropped })
     }
 
     /// Runs `change` in a transaction and answers when it is on disk.
@@ -98,14 +111,7 @@ impl Store {
     {
         let (answer, answer_rx) = oneshot::channel();
         let job = writer::job(change, answer);
-        self.writer
-            .send(writer::Command::Write(job))
-            .await
-            .map_err(|_closed| StoreError::Stopped)?;
-        tokio::time::timeout(limits::STORE_WRITE, answer_rx)
-            .await
-            .map_err(|_elapsed| StoreError::TimedOut)?
-            .map_err(|_closed| StoreError::Stopped)?
+        in_time(exchange(&self.writer, writer::Command::Write(job), answer_rx)).await?
     }
 
     /// Records an event without waiting for the disk.
@@ -113,6 +119,7 @@ impl Store {
         if let Err(mpsc::error::TrySendError::Full(_)) =
             self.writer.try_send(writer::Command::Note(event))
         {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
             tracing::warn!("an event was dropped: the database thread is too far behind");
         }
     }
@@ -127,12 +134,8 @@ impl Store {
         let job: reader::Job = Box::new(move |connection| {
             drop(answer.send(query(connection)));
         });
-        self.reader.send(job).await.map_err(|_closed| StoreError::Stopped)?;
-        tokio::time::timeout(limits::STORE_WRITE, answer_rx)
-            .await
-            .map_err(|_elapsed| StoreError::TimedOut)?
-            .map_err(|_closed| StoreError::Stopped)?
-            .map_err(StoreError::Read)
+        let answer = in_time(exchange(&self.reader, job, answer_rx)).await?;
+        answer.map_err(StoreError::Read)
     }
 
     /// Why the disk took no write last time; `None` while it takes them.
@@ -150,6 +153,12 @@ impl Store {
         if let Err(error) = tried.await {
             tracing::debug!(%error, "the disk still takes no write");
         }
+    }
+
+    /// Looks whether the file is still there; [`Store::trouble`] tells if it is not.
+    pub fn look(&self) {
+        // A full queue means that a write comes, which looks too.
+        drop(self.writer.try_send(writer::Command::Look));
     }
 
     /// Events from now on; read [`Store::events_after`] for earlier ones.
@@ -183,10 +192,27 @@ impl Store {
     /// Writes what is held and closes the file. Later calls answer [`StoreError::Stopped`].
     pub async fn close(&self) {
         let (done, done_rx) = oneshot::channel();
-        if self.writer.send(writer::Command::Close(done)).await.is_ok() {
-            drop(tokio::time::timeout(limits::STORE_WRITE, done_rx).await);
+        let closed = in_time(exchange(&self.writer, writer::Command::Close(done), done_rx)).await;
+        if let Err(StoreError::TimedOut) = closed {
+            tracing::error!("the database was not closed in time: what it held may be lost");
         }
     }
+}
+
+/// Hands a command to a thread and waits for its answer.
+async fn exchange<C, T>(
+    to: &mpsc::Sender<C>,
+    command: C,
+    answer: oneshot::Receiver<T>,
+) -> Result<T, StoreError> {
+    to.send(command).await.map_err(|_closed| StoreError::Stopped)?;
+    answer.await.map_err(|_closed| StoreError::Stopped)
+}
+
+/// One limit for the place in the queue and the answer together.
+async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let limited = tokio::time::timeout(limits::STORE_WRITE, answer).await;
+    limited.unwrap_or(Err(StoreError::TimedOut))
 }
 
 #[cfg(test)]

@@ -27,8 +27,8 @@ use crate::base::chain::Chain;
 use crate::config::{Environment, Paths, PathsError};
 use crate::front::tls::TlsError;
 use crate::identity::IdentityError;
-use crate::os::signals;
 use crate::os::socket::SocketError;
+use crate::os::{process, signals};
 use crate::privileged::NoUser;
 use crate::store::StoreError;
 
@@ -98,13 +98,23 @@ enum End {
 /// Runs the daemon until it is told to stop.
 pub async fn run(outside: &Outside) -> Result<(), StartError> {
     let mut stop = signals::Stop::listen().map_err(StartError::Signals)?;
+    if let Err(error) = process::raise_file_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let _locked = folders::prepare(&outside.paths)?;
+    let mut mended = false;
     loop {
-        let running = start::start(outside).await?;
+        let running = match start::start(outside, None).await {
+            Ok(running) => running,
+            // A station that answered goes on to answer: what is wrong becomes its condition.
+            Err(error) if mended => start::start(outside, Some(told(&error))).await?,
+            Err(error) => return Err(error),
+        };
         match task::until_end(running, &mut stop).await? {
             End::Stopped => return Ok(()),
             End::Again => tracing::info!("the configuration can be used now: starting again"),
         }
+        mended = true;
     }
 }
 

@@ -92,3 +92,10 @@ fn the_unit_waits_longer_than_a_stop_can_take() -> Result<()> {
     ensure!(seconds > longest, "TimeoutStopSec={seconds}, and a stop takes up to {longest} s");
     Ok(())
 }
+
+#[test]
+fn the_unit_does_not_undo_a_down() -> Result<()> {
+    let unit = std::fs::read_to_string(root().join("systemd/stationd.service"))?;
+    ensure!(unit.lines().any(|line| line == "Restart=on-failure"), "`down` ends with 0");
+    Ok(())
+}

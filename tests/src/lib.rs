@@ -4,7 +4,7 @@
 //! without a screen; [`kernel::Kernel`] a notebook without one; [`browser::Browser`] a real one.
 //! [`standin`] takes JupyterLab's place where a test needs an app that misbehaves on demand.
 //!
-//! [`bench`] measures.
+//! [`mod@bench`] measures.
 //!
 //! The binaries are looked for beside the test's own: `cargo build --workspace --bins` makes them,
 //! `scripts/test` does it before the suites. Waits are on the product's own events, each with a

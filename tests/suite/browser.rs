@@ -62,14 +62,18 @@ async fn open_notebook(station: &Station, browser: &mut Browser, name: &str) {
     browser.wait_until(idle, LIMIT).await.unwrap();
 }
 
-/// Types code into the first cell and runs it. While JupyterLab loads it moves the focus and may
-/// load the notebook once more over what was typed, so this is repeated until the cell has run.
-async fn run_cell(browser: &mut Browser, code: &str) {
+/// Types code into the first cell and runs it until its output holds `result`. While JupyterLab
+/// loads it moves the focus, may load the notebook once more over what was typed, and may drop a
+/// cell that was run before its kernel was there; so each step is looked at and repeated.
+async fn run_cell(browser: &mut Browser, code: &str, result: &str) {
     const STEP: Duration = Duration::from_secs(3);
     let typed = format!("document.querySelector('{CELL}').textContent === {}", json!(code));
-    let prompt = "document.querySelector('.jp-Notebook .jp-Cell .jp-InputPrompt').textContent";
-    let ran = format!("!['[ ]:', ''].includes({prompt}.trim())");
+    let done =
+        format!("document.querySelector('{OUTPUT}')?.textContent.includes({})", json!(result));
+    let accept = "document.querySelector('.jp-Dialog .jp-mod-accept')?.click()";
     for _ in 0..20 {
+        // On a slow machine JupyterLab may ask which kernel; the suggested one is right.
+        browser.evaluate(accept).await.unwrap();
         browser.evaluate(&format!("document.querySelector('{CELL}').focus()")).await.unwrap();
         if browser.evaluate(&typed).await.unwrap() != true {
             browser.press("a", 65, 2).await.unwrap();
@@ -77,7 +81,7 @@ async fn run_cell(browser: &mut Browser, code: &str) {
         }
         if browser.wait_until(&typed, STEP).await.is_ok() {
             browser.press("Enter", 13, 8).await.unwrap();
-            if browser.wait_until(&ran, STEP).await.is_ok() {
+            if browser.wait_until(&done, 2 * STEP).await.is_ok() {
                 return;
             }
         }
@@ -94,9 +98,7 @@ async fn a_person_opens_the_link_and_runs_a_cell() {
     let station = Station::with_app(App::JupyterLab).await.unwrap();
     let mut browser = Browser::start().await.unwrap();
     open_notebook(&station, &mut browser, "first.ipynb").await;
-    run_cell(&mut browser, "print('answer', 6 * 7)").await;
-    let shown = format!("document.querySelector('{OUTPUT}')?.textContent.includes('answer 42')");
-    browser.wait_until(&shown, LIMIT).await.unwrap();
+    run_cell(&mut browser, "print('answer', 6 * 7)", "answer 42").await;
     browser.screenshot(&picture("jupyterlab")).await.unwrap();
 }
 
@@ -108,7 +110,7 @@ async fn an_unsaved_notebook_saves_after_a_new_login_in_another_tab() {
     let station = Station::with_app(App::JupyterLab).await.unwrap();
     let mut browser = Browser::start().await.unwrap();
     open_notebook(&station, &mut browser, "second.ipynb").await;
-    run_cell(&mut browser, "unsaved = 'kept'").await;
+    run_cell(&mut browser, "unsaved = 'kept'; print(6 * 7)", "42").await;
     let url = station.heartbeat().await.unwrap().status.public_url;
     let url = url.trim_end_matches('/');
 

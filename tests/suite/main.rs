@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod account;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod browser;
+#[cfg(test)]
+mod down;
 #[cfg(test)]
 mod jupyter;
 #[cfg(test)]

@@ -1,11 +1,17 @@
 //! `GET /v1/events`: NDJSON, or a websocket with one event per text message.
+//!
+//! A stream that a session opened ends with the session: see [`StillValid`].
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::future::Either;
 use futures_util::{SinkExt, StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
 use hyper_util::rt::TokioIo;
@@ -15,17 +21,29 @@ use station_proto::problem::Problem;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use utoipa::IntoParams;
 
 use super::Sources;
 use super::answers::{Asked, Failure, problem};
 use crate::base::bus::{Heard, Subscription};
 use crate::base::chain::Chain;
+use crate::base::limits;
 use crate::store::{Store, StoreError};
 
 /// Events read from the store at a time.
 const PAGE: usize = 500;
+
+/// Whether whoever opened a stream may still read it. It lies in the extensions of the request;
+/// without it (the admin socket) a stream ends with its connection alone.
+#[derive(Clone)]
+pub struct StillValid(pub Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for StillValid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StillValid").finish_non_exhaustive()
+    }
+}
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -48,7 +66,8 @@ pub async fn events(
     Asked(query): Asked<After>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let feed = Feed::start(&sources.store, query.after).await?;
+    let still_valid = request.extensions().get::<StillValid>().cloned();
+    let feed = Feed::start(&sources.store, query.after, still_valid).await?;
     if request.headers().contains_key(header::UPGRADE) {
         return websocket(sources, feed, request);
     }
@@ -56,7 +75,7 @@ pub async fn events(
     let lines = stream::unfold(feed, move |mut feed| {
         let cancel = cancel.clone();
         async move {
-            let next = feed.next(query.follow);
+            let next = feed.allowed(query.follow);
             let event = cancel.run_until_cancelled(next).await??;
             let mut line = serde_json::to_vec(&event).unwrap_or_default();
             line.push(b'\n');
@@ -75,18 +94,42 @@ struct Feed {
     last: u64,
     /// Whether the store may hold more that was not read yet.
     behind: bool,
+    still_valid: Option<StillValid>,
+    /// How often that is asked while nothing happens.
+    check: Duration,
 }
 
 impl Feed {
-    async fn start(store: &Store, after: u64) -> Result<Self, Failure> {
+    async fn start(
+        store: &Store,
+        after: u64,
+        still_valid: Option<StillValid>,
+    ) -> Result<Self, Failure> {
         // Subscribe before the first read, so that no event falls between the two.
         let live = store.subscribe();
         let ready = read(store, after).await?;
         let behind = ready.len() == PAGE;
-        Ok(Self { store: store.clone(), live, ready, last: after, behind })
+        let (store, check) = (store.clone(), limits::STREAM_CHECK);
+        Ok(Self { store, live, ready, last: after, behind, still_valid, check })
+    }
+
+    /// The next event; `None` at the end, or when the reader's session has ended.
+    async fn allowed(&mut self, follow: bool) -> Option<Event> {
+        loop {
+            let next = tokio::time::timeout(self.check, self.next(follow)).await;
+            if self.still_valid.as_ref().is_some_and(|still_valid| !(still_valid.0)()) {
+                return None;
+            }
+            if let Ok(next) = next {
+                return next;
+            }
+        }
     }
 
     /// The next event; `None` at the end, which never comes while following.
+    ///
+    /// Cancel-safe: an event leaves the queue only when it is handed out, and a page that was not
+    /// read to its end is read again.
     async fn next(&mut self, follow: bool) -> Option<Event> {
         loop {
             while let Some(event) = self.ready.pop_front() {
@@ -138,7 +181,11 @@ fn websocket(sources: Sources, feed: Feed, mut request: Request) -> Result<Respo
         match upgrade.await {
             Ok(upgraded) => {
                 let io = TokioIo::new(upgraded);
-                let socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
+                let limits = WebSocketConfig::default()
+                    .max_message_size(Some(limits::EVENT_MESSAGE))
+                    .max_frame_size(Some(limits::EVENT_MESSAGE));
+                let role = Role::Server;
+                let socket = WebSocketStream::from_raw_socket(io, role, Some(limits)).await;
                 let cancel = sources.tasks.token().clone();
                 stream_events(socket, feed, cancel).await;
             }
@@ -174,9 +221,10 @@ async fn stream_events<S>(
 {
     let (mut sink, mut incoming) = socket.split();
     let sending = async {
-        while let Some(event) = feed.next(true).await {
+        while let Some(event) = feed.allowed(true).await {
             let text = serde_json::to_string(&event).unwrap_or_default();
-            if sink.send(Message::text(text)).await.is_err() {
+            let sent = tokio::time::timeout(limits::STALL_TIMEOUT, sink.send(Message::text(text)));
+            if !matches!(sent.await, Ok(Ok(()))) {
                 return;
             }
         }
@@ -184,9 +232,51 @@ async fn stream_events<S>(
     // What the reader sends is read only to notice that it has gone.
     let listening = async { while let Some(Ok(_)) = incoming.next().await {} };
     let until_one_ends = futures_util::future::select(Box::pin(sending), Box::pin(listening));
-    if cancel.run_until_cancelled(until_one_ends).await.is_none() {
-        let reason = "stationd is stopping".into();
-        let frame = CloseFrame { code: CloseCode::Away, reason };
-        drop(sink.send(Message::Close(Some(frame))).await);
+    let reason = match cancel.run_until_cancelled(until_one_ends).await {
+        None => "stationd is stopping",
+        Some(Either::Left(_)) => "the session has ended, or the events cannot be read",
+        Some(Either::Right(_)) => return,
+    };
+    let frame = CloseFrame { code: CloseCode::Away, reason: reason.into() };
+    let closing = sink.send(Message::Close(Some(frame)));
+    // A reader that takes nothing learns it from the end of the connection.
+    drop(tokio::time::timeout(limits::DRAIN, closing).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::store::NewEvent;
+
+    async fn feed(store: &Store) -> (Feed, Arc<AtomicBool>) {
+        let valid = Arc::new(AtomicBool::new(true));
+        let asked = Arc::clone(&valid);
+        let still_valid = StillValid(Arc::new(move || asked.load(Ordering::Relaxed)));
+        let feed = Feed::start(store, 0, Some(still_valid)).await;
+        (feed.map_err(|failure| failure.0).unwrap(), valid)
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_session_at_the_next_event() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("db"), &[]).unwrap();
+        let (mut feed, valid) = feed(&store).await;
+        store.note(NewEvent::new("one", "", ""));
+        assert_eq!(feed.allowed(true).await.unwrap().kind, "one");
+        valid.store(false, Ordering::Relaxed);
+        store.note(NewEvent::new("two", "", ""));
+        assert_eq!(feed.allowed(true).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_quiet_stream_ends_with_its_session_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("db"), &[]).unwrap();
+        let (mut feed, valid) = feed(&store).await;
+        valid.store(false, Ordering::Relaxed);
+        feed.check = Duration::from_millis(10);
+        assert_eq!(feed.allowed(true).await, None);
     }
 }

@@ -18,6 +18,9 @@ use crate::privileged::{Privileged, Refusal, Reply, Verb, keeper};
 const CONNECT_AGAIN: Duration = Duration::from_millis(500);
 /// Writing an order takes no time unless the keeper hangs.
 const ORDER: Duration = Duration::from_secs(2);
+/// A keeper that has told of the end only writes it down.
+const KEEPER_LEAVES: Duration = Duration::from_secs(2);
+const KEEPER_LOOK: Duration = Duration::from_millis(5);
 /// A keeper that is ending removes its socket just before it is gone.
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
@@ -157,6 +160,13 @@ async fn listen(
         if let Some(exit) = state.exit {
             // It waits for this only while the disk is full.
             drop(write.write_all(&order_line(&Order::Taken)?).await);
+            // "Nothing is left" includes the keeper.
+            let gone = async {
+                while unit.kept.keeper.alive() {
+                    tokio::time::sleep(KEEPER_LOOK).await;
+                }
+            };
+            drop(tokio::time::timeout(KEEPER_LEAVES, gone).await);
             return Ok(Some(exit));
         }
     }

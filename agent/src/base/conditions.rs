@@ -112,7 +112,8 @@ const STATE_NOT_WRITABLE: Explained = Explained {
     degrades: true,
     meaning: "The disk takes no writes to stationd's state. Apps and the proxy go \
                           on; logins that need a record, and starts of apps, are refused.",
-    remedy: "Free space on the file system of the state folder.",
+    remedy: "Free space on the file system of the state folder; if the folder was removed, \
+                         restart stationd.",
 };
 
 const APP_UNAVAILABLE: Explained = Explained {

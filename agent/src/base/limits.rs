@@ -28,6 +28,8 @@ pub const CONNECTION_BUFFER: usize = 64 * 1024;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Open connections on the public listener.
 pub const CONNECTIONS: usize = 8192;
+/// Threads that serve the public listener's connections.
+pub const LANES: usize = 2;
 /// How long a connection to an app's socket may take.
 pub const APP_CONNECT: Duration = Duration::from_secs(5);
 /// How long a person who opens a page waits for an app that answers no probe.
@@ -41,6 +43,10 @@ pub const APP_IDLE: Duration = Duration::from_secs(30);
 pub const TUNNEL_BUFFERS: usize = 256;
 /// How often a tunnel asks whether its session still holds.
 pub const TUNNEL_CHECK: Duration = Duration::from_secs(60);
+/// How often a stream of events asks whether its session still holds.
+pub const STREAM_CHECK: Duration = Duration::from_secs(30);
+/// Largest message that a reader of events may send; nothing of it is used.
+pub const EVENT_MESSAGE: usize = 4 * 1024;
 /// Largest body that the API takes.
 pub const API_BODY: usize = 64 * 1024;
 /// Largest answer that stationd reads from an app's own API.
@@ -76,6 +82,8 @@ pub const KEEPER_LINE: usize = 4096;
 pub const KEEPER_START: Duration = Duration::from_secs(20);
 /// How long killed processes may take to disappear.
 pub const KILL_WAIT: Duration = Duration::from_secs(5);
+/// Bytes that a program may print on each output when it is run for what it says.
+pub const COMMAND_OUTPUT: usize = 64 * 1024;
 /// How long a step done under the user's account may take (a dead mount hangs).
 pub const USER_STEP: Duration = Duration::from_secs(10);
 /// Starts of one app in a minute, whoever asked for them.

@@ -63,6 +63,24 @@ pub fn ensure_dir(path: &Path, mode: u32) -> Result<(), FileError> {
         .map_err(|source| FileError::CreateDir { path: path.to_owned(), source })
 }
 
+/// Makes the file where it is missing, and leaves it readable for its owner alone. For files that
+/// somebody else (a library) fills.
+pub fn make_private(path: &Path) -> Result<(), FileError> {
+    let made = || -> io::Result<()> {
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+    };
+    made().map_err(|source| FileError::Write { path: path.to_owned(), source })
+}
+
+/// Makes the folder and its parents where they are missing; the folder itself gets the mode.
+pub fn ensure_private_dir(path: &Path) -> Result<(), FileError> {
+    ensure_dir(path, 0o700)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+        .map_err(|source| FileError::Write { path: path.to_owned(), source })
+}
+
 /// A lock that the kernel gives back when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Locked {

@@ -78,15 +78,19 @@ impl State {
         self.next - 1
     }
 
-    /// Makes sure, inside the transaction, that no number taken so far is given again.
-    pub(super) fn reserve(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Makes sure, inside the transaction, that no number taken so far is given again. What it
+    /// gives back holds after the commit: see [`State::committed`].
+    pub(super) fn reserve(&self, connection: &Connection) -> rusqlite::Result<u64> {
         if self.next <= self.reserved {
-            return Ok(());
+            return Ok(self.reserved);
         }
         let reserved = self.next + BLOCK;
         connection.execute("UPDATE events_sequence SET reserved = ?1", [signed(reserved)])?;
+        Ok(reserved)
+    }
+
+    pub(super) fn committed(&mut self, reserved: u64) {
         self.reserved = reserved;
-        Ok(())
     }
 
     /// Removes events beyond the number that is kept, now and then.

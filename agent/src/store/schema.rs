@@ -1,11 +1,14 @@
 //! Opens the file and brings every feature's tables to the version that this release knows.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::StoreError;
+use crate::base::chain::Chain;
+use crate::os::file::{self, FileError};
 
 /// What a feature keeps: its name begins its tables' names; migration `n` leads from version `n`
 /// to `n + 1`.
@@ -35,6 +38,7 @@ const WAL_BYTES: u64 = 1024 * 1024;
 
 pub(super) fn open(path: &Path, features: &[Feature]) -> Result<Connection, StoreError> {
     let fail = |source| StoreError::Open { path: path.to_owned(), source };
+    make_private(path).map_err(StoreError::Private)?;
     let connection = Connection::open(path).map_err(fail)?;
     settings(&connection).map_err(fail)?;
     for feature in std::iter::once(&OWN).chain(features) {
@@ -44,6 +48,30 @@ pub(super) fn open(path: &Path, features: &[Feature]) -> Result<Connection, Stor
         tracing::warn!(%error, "the write-ahead log could not be grown in advance");
     }
     Ok(connection)
+}
+
+/// The file holds hashes of secrets and what people do: it is its owner's alone. SQLite gives the
+/// mode of the database to the files that it makes beside it; those of an earlier release, and
+/// the copies, are put right here.
+fn make_private(path: &Path) -> Result<(), FileError> {
+    file::make_private(path)?;
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let unreadable = |source| FileError::Read { path: folder.to_owned(), source };
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let other = entry.file_name();
+        let more = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        let ours =
+            |more: &[u8]| more == b"-wal" || more == b"-shm" || more.starts_with(b".before-");
+        if more.is_some_and(ours) {
+            let private = std::fs::Permissions::from_mode(0o600);
+            if let Err(error) = std::fs::set_permissions(entry.path(), private) {
+                let path = entry.path();
+                tracing::warn!(%error, path = %path.display(), "others may be able to read it");
+            }
+        }
+    }
+    Ok(())
 }
 
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
@@ -75,7 +103,8 @@ fn migrate(connection: &Connection, path: &Path, feature: Feature) -> Result<(),
     let fail =
         |version| move |source| StoreError::Migrate { feature: feature.name, version, source };
     if version > 0 && version < known {
-        backup(connection, path, feature.name, known).map_err(fail(known))?;
+        let copy = format!("{}.before-{}-{known}", path.display(), feature.name);
+        backup(connection, Path::new(&copy)).map_err(fail(known))?;
     }
     let done = usize::try_from(version).unwrap_or(0);
     for (step, sql) in feature.migrations.iter().enumerate().skip(done) {
@@ -93,18 +122,25 @@ fn migrate(connection: &Connection, path: &Path, feature: Feature) -> Result<(),
 }
 
 /// Keeps a whole copy beside the file, so that a downgrade has something to go back to.
-fn backup(
-    connection: &Connection,
-    path: &Path,
-    feature: &str,
-    version: i64,
-) -> rusqlite::Result<()> {
-    let copy = format!("{}.before-{feature}-{version}", path.display());
-    if Path::new(&copy).exists() {
+fn backup(connection: &Connection, copy: &Path) -> rusqlite::Result<()> {
+    if copy.exists() {
         return Ok(());
     }
-    connection.execute("VACUUM INTO ?1", [&copy])?;
-    tracing::info!(copy, "kept a copy of the database before changing its tables");
+    let unusable = |error: &dyn std::error::Error| {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+        rusqlite::Error::SqliteFailure(code, Some(Chain(error).to_string()))
+    };
+    // Written under another name first: a crash leaves no half copy under the real one. SQLite
+    // writes into an empty file that exists, which keeps its mode.
+    let half = copy.with_added_extension("new");
+    match std::fs::remove_file(&half) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unusable(&error)),
+        _ => {}
+    }
+    file::make_private(&half).map_err(|error| unusable(&error))?;
+    connection.execute("VACUUM INTO ?1", [half.display().to_string()])?;
+    std::fs::rename(&half, copy).map_err(|error| unusable(&error))?;
+    tracing::info!(copy = %copy.display(), "kept a copy of the database before changing its tables");
     Ok(())
 }
 

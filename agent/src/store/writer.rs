@@ -4,6 +4,10 @@
 //! once, and only then answers and publishes.
 
 use std::collections::VecDeque;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 use station_proto::event::Event;
@@ -19,6 +23,8 @@ pub(super) enum Command {
     Note(NewEvent),
     /// Asks for the number given last.
     LastSeq(oneshot::Sender<u64>),
+    /// Looks whether the file is still there, without a write.
+    Look,
     Close(oneshot::Sender<()>),
 }
 
@@ -95,7 +101,8 @@ pub(super) fn start(
     out: Out,
     commands: mpsc::Receiver<Command>,
 ) -> Result<(), StoreError> {
-    let mut writer = Writer { connection, state, out, held: Held::default() };
+    let identity = identity(&out.path);
+    let mut writer = Writer { connection, state, out, identity, held: Held::default() };
     std::thread::Builder::new()
         .name("store-writer".to_owned())
         .stack_size(512 * 1024)
@@ -104,8 +111,16 @@ pub(super) fn start(
         .map_err(StoreError::Thread)
 }
 
+/// Which file it is, whatever its name.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
 /// Where the thread tells of what it did.
 pub(super) struct Out {
+    pub path: PathBuf,
+    /// Events that found no place in the queue.
+    pub dropped: Arc<AtomicU64>,
     pub bus: Bus<Event>,
     pub trouble: watch::Sender<Option<String>>,
 }
@@ -131,10 +146,30 @@ struct Writer {
     connection: Connection,
     state: State,
     out: Out,
+    /// The file that was opened.
+    identity: Option<(u64, u64)>,
     held: Held,
 }
 
 impl Writer {
+    /// A file that was removed still takes commits, and nobody finds them again.
+    fn present(&self) -> Result<(), String> {
+        if identity(&self.out.path) == self.identity {
+            return Ok(());
+        }
+        let path = self.out.path.display();
+        Err(format!("{path} was removed or replaced while stationd used it: restart stationd"))
+    }
+
+    fn tell(&self, state: Result<(), &String>) {
+        self.out.trouble.send_if_modified(|trouble| {
+            let latest = state.err();
+            let changed = trouble.as_ref() != latest;
+            *trouble = latest.cloned();
+            changed
+        });
+    }
+
     fn run(&mut self, mut commands: mpsc::Receiver<Command>) {
         while let Some(first) = commands.blocking_recv() {
             let mut batch = vec![first];
@@ -154,6 +189,7 @@ impl Writer {
     /// Runs everything that waited; the answer to a close, if there was one.
     fn batch(&mut self, batch: Vec<Command>) -> Option<oneshot::Sender<()>> {
         let (mut jobs, mut closing) = (Vec::new(), None);
+        self.held.lost += self.out.dropped.swap(0, Ordering::Relaxed);
         for command in batch {
             match command {
                 Command::Write(job) => jobs.push(job),
@@ -163,22 +199,23 @@ impl Writer {
                     self.out.bus.publish(event.clone());
                     self.held.keep(event);
                 }
+                Command::Look => {
+                    if let Err(gone) = self.present() {
+                        self.tell(Err(&gone));
+                    }
+                }
                 Command::LastSeq(answer) => answer.send(self.state.last()).unwrap_or_default(),
                 Command::Close(done) => closing = Some(done),
             }
         }
-        if jobs.is_empty() && self.held.events.is_empty() {
+        if jobs.is_empty() && self.held.events.is_empty() && self.held.lost == 0 {
             return closing;
         }
         let committed = self.commit(&mut jobs);
         if let Err(error) = &committed {
             tracing::error!(error, held = self.held.events.len(), "the disk took no write");
         }
-        self.out.trouble.send_if_modified(|trouble| {
-            let changed = trouble.as_ref() != committed.as_ref().err();
-            trouble.clone_from(&committed.as_ref().err().cloned());
-            changed
-        });
+        self.tell(committed.as_ref().copied());
         for job in jobs {
             job.answer(committed.clone());
         }
@@ -186,11 +223,13 @@ impl Writer {
     }
 
     fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), String> {
-        let published = self.transaction(jobs).map_err(|error| {
+        self.present()?;
+        let (published, reserved) = self.transaction(jobs).map_err(|error| {
             // After a failed commit the transaction may still be open.
             drop(self.connection.execute_batch("ROLLBACK"));
             error.to_string()
         })?;
+        self.state.committed(reserved);
         self.state.trim(&self.connection, published.len() + self.held.events.len());
         self.held = Held::default();
         for event in published {
@@ -199,7 +238,7 @@ impl Writer {
         Ok(())
     }
 
-    fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<Vec<Event>> {
+    fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<(Vec<Event>, u64)> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let Self { connection, state, .. } = self;
         let mut tx = Tx { connection, state, published: Vec::new() };
@@ -214,16 +253,16 @@ impl Writer {
         }
         if self.held.lost > 0 {
             let lost = self.held.lost;
-            let gap =
-                NewEvent::new("gap", "", format!("{lost} events were lost: the disk was full"));
+            let message = format!("{lost} events were lost: the disk took no writes in time");
+            let gap = NewEvent::new("gap", "", message);
             tx.event(gap.with(serde_json::json!({ "count": lost })))?;
         }
         let published = tx.published;
         for event in &self.held.events {
             events::insert(connection, event)?;
         }
-        state.reserve(connection)?;
+        let reserved = state.reserve(connection)?;
         connection.execute_batch("COMMIT")?;
-        Ok(published)
+        Ok((published, reserved))
     }
 }

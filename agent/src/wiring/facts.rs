@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::heartbeat::Facts;
 use crate::store::Store;
 
-/// How often a disk that took no write is tried again.
+/// How often a disk that took no write is tried again, and the file of one that does is looked for.
 const DISK_RETRY: Duration = Duration::from_secs(5);
 
 /// What is known at the start.
@@ -67,7 +67,8 @@ pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) {
     });
 }
 
-/// While the disk takes no writes it is tried again: nobody else may have something to write.
+/// While the disk takes no writes it is tried again, and while it does the file is looked for: nobody
+/// else may have something to write.
 async fn follow_store(store: &Store, to: &watch::Sender<Facts>) {
     let mut trouble = store.trouble();
     loop {
@@ -78,12 +79,11 @@ async fn follow_store(store: &Store, to: &watch::Sender<Facts>) {
             facts.state_not_writable = latest;
             changed
         });
-        if !troubled {
-            if trouble.changed().await.is_err() {
-                return;
-            }
-        } else if tokio::time::timeout(DISK_RETRY, trouble.changed()).await.is_err() {
-            store.retry().await;
+        match tokio::time::timeout(DISK_RETRY, trouble.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_closed)) => return,
+            Err(_elapsed) if troubled => store.retry().await,
+            Err(_elapsed) => store.look(),
         }
     }
 }

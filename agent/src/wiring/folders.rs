@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::config::Paths;
 use crate::os::file::{self, FileError, Locked};
-use crate::privileged::UnitUser;
 
 /// Why this folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -27,11 +26,13 @@ pub(super) fn prepare(paths: &Paths) -> Result<Locked, FoldersError> {
         let path = path.display().to_string();
         move |source| FoldersError::Unusable { path, source }
     };
-    let private = [&paths.state_dir, &paths.logs_dir, &paths.keys_dir];
-    for (folder, mode) in
-        private.map(|folder| (folder, 0o711)).into_iter().chain([(&paths.run_dir, 0o755)])
-    {
+    // The apps' user passes through these two to what is his.
+    for (folder, mode) in [(&paths.state_dir, 0o711), (&paths.run_dir, 0o755)] {
         file::ensure_dir(folder, mode).map_err(unusable(folder))?;
+    }
+    // What apps print may hold tokens; keepers write it as stationd's own user.
+    for folder in [&paths.logs_dir, &paths.keys_dir] {
+        file::ensure_private_dir(folder).map_err(unusable(folder))?;
     }
     let lock = paths.state_dir.join("stationd.lock");
     let pid = std::process::id().to_string();
@@ -42,16 +43,4 @@ pub(super) fn prepare(paths: &Paths) -> Result<Locked, FoldersError> {
             Err(FoldersError::AlreadyRunning { path, holder: holder.0 })
         }
     }
-}
-
-/// The folder of the driver `directory` is made where it is missing, and given to its user. One
-/// that exists keeps its owner.
-pub(super) fn workspace(path: &Path, user: &UnitUser) -> Result<(), FoldersError> {
-    let unusable = |source| FoldersError::Unusable { path: path.display().to_string(), source };
-    if path.exists() {
-        return Ok(());
-    }
-    file::ensure_dir(path, 0o755).map_err(unusable)?;
-    std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
-        .map_err(|source| unusable(FileError::Write { path: path.to_owned(), source }))
 }

@@ -24,7 +24,7 @@ use crate::front::routes::Routes;
 use crate::front::tls::Tls;
 use crate::front::{self, Config};
 use crate::identity::{Instance, SessionCookie};
-use crate::os::process;
+use crate::os::{clock, process};
 use crate::proxy::metrics::Metrics;
 use crate::proxy::{self, Table};
 
@@ -119,7 +119,9 @@ pub(super) fn spawn(
     let (names, names_rx) = watch::channel(Arc::new(config_to_front::names(listen, &url)));
     let config = Config { tls, ..Config::new(names_rx, cookie.name()) };
     let logins = Logins { identity: common.identity.clone(), cookie, site: Arc::clone(&site) };
-    let mut routes = front_to_admin::routes(Routes::new(), v1);
+    let identity = common.identity.clone();
+    let alive = Arc::new(move |id| identity.alive(id, clock::now()));
+    let mut routes = front_to_admin::routes(Routes::new(), v1, alive);
     routes = front_to_proxy::routes(routes, proxy);
     routes = front_to_identity::routes(routes, logins);
     routes = front_to_web::routes(routes, &site);

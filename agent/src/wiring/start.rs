@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::edges::admin_to_parts::Parts;
 use super::edges::{config_to_apps, config_to_privileged};
 use super::public::{self, Bound};
-use super::{Outside, StartError, facts, folders, log, reload};
+use super::{Outside, StartError, facts, log, reload};
 use crate::admin::rules::Owners;
 use crate::admin::{self, Sources};
 use crate::apps::{self, Apps};
@@ -73,9 +73,14 @@ pub(super) struct Shown {
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
 }
 
-/// Reads the configuration; with mistakes, no app is started.
-fn settle(outside: &Outside) -> Settled {
+/// Reads the configuration; with mistakes, or with `trouble` in using it, no app is started.
+fn settle(outside: &Outside, trouble: Option<String>) -> Settled {
     match config::load(&outside.paths, &outside.environment) {
+        Ok(loaded) if trouble.is_some() => Settled {
+            config: Config { apps: Vec::new(), ..loaded.config },
+            invalid: trouble,
+            listens: false,
+        },
         Ok(loaded) => Settled { config: loaded.config, invalid: None, listens: true },
         Err(failed) => Settled {
             listens: failed.listen.is_some(),
@@ -85,9 +90,13 @@ fn settle(outside: &Outside) -> Settled {
     }
 }
 
-pub(super) async fn start(outside: &Outside) -> Result<Running, StartError> {
+/// `trouble`: why the configuration, which has no mistakes, could not be used just now.
+pub(super) async fn start(
+    outside: &Outside,
+    trouble: Option<String>,
+) -> Result<Running, StartError> {
     let started = clock::now();
-    let settled = settle(outside);
+    let settled = settle(outside, trouble);
     let levels = log::start(settled.config.log);
     let store = Store::open(&outside.paths.database, &FEATURES).map_err(StartError::Store)?;
     let session = identity::Config { session: settled.config.identity.session };
@@ -100,17 +109,13 @@ pub(super) async fn start(outside: &Outside) -> Result<Running, StartError> {
         &instance.id,
     )
     .map_err(StartError::User)?;
-    let workspace = config_to_privileged::workspace(&settled.config, &outside.paths);
-    if settled.invalid.is_none() {
-        folders::workspace(workspace, &root.user)?;
-    }
     // Both sockets come before the first part: what cannot be bound leaves nothing running.
     let bound = Bound::bind(outside, &settled, &instance).await?;
     let admin = &outside.paths.admin_socket;
     let socket = admin::socket::bind(admin).await.map_err(StartError::Socket)?;
 
     let (tasks, ended) = Tasks::new();
-    let specs = config_to_apps::specs(&settled.config);
+    let specs = settled.invalid.is_none().then(|| config_to_apps::specs(&settled.config));
     let (root, root_rx) = watch::channel(Arc::new(root));
     let privileged = Privileged::in_process(root_rx);
     let apps = apps::spawn(&tasks, store.clone(), privileged, specs);
@@ -138,7 +143,8 @@ impl Common<'_> {
         let (registry, metrics) = public::metrics();
         let (down, again) = (CancellationToken::new(), CancellationToken::new());
         let (public_url, public_url_rx) = watch::channel(bound.url.clone());
-        let control = self.control(&bound, public_url_rx, registry, down.clone());
+        let ends = (facts.clone(), down.clone());
+        let control = self.control(&bound, public_url_rx, registry, ends);
         let router = admin::router(self.sources(&shown, control));
         admin::socket::serve(&self.tasks, socket, router.clone(), self.owners());
         let names = public::spawn(&self, bound, router, shown, metrics);
@@ -155,7 +161,7 @@ impl Common<'_> {
         bound: &Bound,
         public_url: watch::Receiver<String>,
         registry: Registry,
-        down: CancellationToken,
+        (facts, ended): (watch::Sender<Facts>, CancellationToken),
     ) -> Parts {
         Parts {
             apps: self.apps.clone(),
@@ -165,7 +171,9 @@ impl Common<'_> {
             port: bound.port(),
             loopback: self.settled.config.listen.loopback(),
             registry: Arc::new(registry),
-            ended: down,
+            tasks: self.tasks.clone(),
+            facts,
+            ended,
         }
     }
 

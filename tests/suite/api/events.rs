@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Full};
 use station_proto::app::AppPhase;
 use station_proto::event::Event;
 use station_tests::station::{App, Station};
@@ -49,6 +51,27 @@ async fn a_websocket_gives_each_event_once() {
         }
     }
     assert_eq!(sequences(&heard), sequences(&after));
+}
+
+#[tokio::test]
+async fn streams_end_when_their_session_does() {
+    let station = Station::start(App::None, "app = []").await.unwrap();
+    let client = station.login().await.unwrap();
+    let mut socket = client.open_websocket("/v1/events?after=0").await.unwrap();
+    let body = Full::new(Bytes::new());
+    let path = "/v1/events?after=0&follow=true";
+    let request = client.request(&Method::GET, path, &[], body).unwrap();
+    let mut lines = client.send(request).await.unwrap().into_body();
+    client.post("/logout", &serde_json::Value::Null).await.unwrap().expect(200).unwrap();
+    let ends = async {
+        while let Some(Ok(message)) = socket.next().await {
+            if let Message::Text(text) = message {
+                assert!(!text.contains("session.logout"), "read after the end of the session");
+            }
+        }
+        while lines.frame().await.is_some() {}
+    };
+    tokio::time::timeout(Duration::from_secs(20), ends).await.unwrap();
 }
 
 #[tokio::test]

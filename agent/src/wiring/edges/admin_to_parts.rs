@@ -10,13 +10,15 @@ use station_proto::api::{DownReport, LoginLink};
 use station_proto::app::AppLogs;
 use station_proto::problem::Problem;
 use station_proto::time::Time;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::answers::{no_such_app, problem};
 use crate::admin::{Answer, AppAction, Control};
 use crate::apps::{Apps, AppsError, Seen};
 use crate::base::chain::Chain;
+use crate::base::tasks::Tasks;
+use crate::heartbeat::Facts;
 use crate::identity::{Identity, NextPath};
 use crate::os::clock;
 
@@ -34,6 +36,8 @@ pub(in crate::wiring) struct Parts {
     pub port: u16,
     pub loopback: bool,
     pub registry: Arc<Registry>,
+    pub tasks: Tasks,
+    pub facts: watch::Sender<Facts>,
     /// Ends the daemon.
     pub ended: CancellationToken,
 }
@@ -90,13 +94,26 @@ impl Control for Parts {
         })
     }
 
+    /// The work goes on when nobody waits for it any more: what was begun is brought to its end.
     fn down(&self) -> Answer<DownReport> {
+        self.facts.send_modify(|facts| facts.stopping = true);
         let (apps, ended) = (self.apps.clone(), self.ended.clone());
-        Box::pin(async move {
-            let done = apps.shutdown(DOWN).await;
-            ended.cancel();
+        let cancel = self.tasks.token().clone();
+        let (report, report_rx) = oneshot::channel();
+        self.tasks.work(async move {
+            // A signal meanwhile ends stationd alone, as at any other time.
+            let Some(done) = cancel.run_until_cancelled(apps.shutdown(DOWN)).await else { return };
             let stopped = done.stopped.iter().map(ToString::to_string).collect();
-            Ok(DownReport { stopped, left: done.left })
+            // Nobody may wait any more; the stop does not hang on it.
+            report.send(DownReport { stopped, left: done.left }).unwrap_or_default();
+            ended.cancel();
+        });
+        Box::pin(async move {
+            report_rx.await.map_err(|_dropped| {
+                let detail = "stationd ended before every app had been stopped";
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                problem(status, "not-down", "the stop was cut short", detail)
+            })
         })
     }
 

@@ -7,15 +7,28 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tower_service::Service;
 
+use super::front_to_identity::session_id;
+use crate::admin::events::StillValid;
 use crate::admin::rules::{Need, RULES};
 use crate::front::gate::Policy;
 use crate::front::routes::{Answer, Caller, Handler, Routes};
 
-struct Api(axum::Router);
+/// Whether the session of this number still holds.
+pub(in crate::wiring) type Alive = Arc<dyn Fn(u64) -> bool + Send + Sync>;
+
+struct Api {
+    router: axum::Router,
+    alive: Alive,
+}
 
 impl Handler for Api {
-    fn handle(&self, request: Request<Incoming>, _caller: Caller) -> Answer {
-        let mut router = self.0.clone();
+    fn handle(&self, mut request: Request<Incoming>, caller: Caller) -> Answer {
+        let mut router = self.router.clone();
+        if let Some(name) = caller.session {
+            let (id, alive) = (session_id(&name), Arc::clone(&self.alive));
+            let still_valid = StillValid(Arc::new(move || id.is_some_and(|id| alive(id))));
+            request.extensions_mut().insert(still_valid);
+        }
         Box::pin(async move {
             let Ok(answer) = router.call(request).await;
             answer.map(|body| body.map_err(Into::into).boxed_unsync())
@@ -24,8 +37,8 @@ impl Handler for Api {
 }
 
 /// Adds every route of the API with the policy that its rule asks for.
-pub(in crate::wiring) fn routes(mut routes: Routes, v1: axum::Router) -> Routes {
-    let api: Arc<dyn Handler> = Arc::new(Api(v1));
+pub(in crate::wiring) fn routes(mut routes: Routes, v1: axum::Router, alive: Alive) -> Routes {
+    let api: Arc<dyn Handler> = Arc::new(Api { router: v1, alive });
     for rule in RULES {
         let session_may = matches!(rule.need, Need::Read | Need::Operate);
         let policy = Policy::Api { session_may, action: rule.action };
@@ -43,7 +56,7 @@ mod tests {
     #[test]
     fn the_gate_lets_a_session_do_exactly_what_the_rules_do() {
         let owners = Owners { daemon: 1, local_user: 2 };
-        let routes = routes(Routes::new(), axum::Router::new());
+        let routes = routes(Routes::new(), axum::Router::new(), Arc::new(|_id| true));
         assert_eq!(routes.iter().count(), RULES.len());
         for route in routes.iter() {
             let method = route.method.clone().unwrap();

@@ -24,7 +24,7 @@ impl Credentials for Sessions {
     fn session(&self, cookie: &str) -> Option<Session> {
         let session = self.0.check(cookie, clock::now())?;
         // One user per machine: every session is that user's.
-        Some(Session { id: session.id.to_string().into(), user: session.user, assigned: true })
+        Some(Session { id: session.name, user: session.user, assigned: true })
     }
 
     fn used(&self, session: &Session) {

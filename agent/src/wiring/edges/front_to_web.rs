@@ -42,8 +42,8 @@ pub(in crate::wiring) fn routes(routes: Routes, site: &Arc<Site>) -> Routes {
     };
     routes
         .with(get(), "/", Policy::Session, show(Site::home))
-        .with(get(), "/help/*", Policy::Session, show(Site::help))
-        // They carry no secret, and the login pages need them too.
+        // These carry no secret, and the login pages need them.
+        .with(get(), "/help/*", Policy::Open, show(Site::help))
         .with(get(), "/static/*", Policy::Open, show(Site::asset))
         .with(get(), "/healthz", Policy::Open, show(Site::healthy))
 }
