@@ -25,6 +25,7 @@ use crate::base::redact;
 use crate::front::gate::credential::{self, Found as FoundCookie};
 use crate::front::gate::{self, Bearer, Cookie, Facts, Policy, Refusal, Via};
 use crate::front::routes::{Answer, Body, Caller, Found, Routes};
+use crate::front::wire::framing::Fault;
 use crate::front::wire::{Answering, Watch};
 use crate::front::{Config, Outside, Refused, Session, Token};
 
@@ -75,7 +76,7 @@ const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 impl Service {
     fn judge(&self, request: Request<Incoming>) -> Step {
         if let Some(fault) = self.watch.fault() {
-            let mut answer = problem(StatusCode::BAD_REQUEST, "bad-request", &fault.to_string());
+            let mut answer = self.faulty(fault, &request);
             answer.headers_mut().insert(CONNECTION, CLOSE);
             return Step::Ready(Some(answer));
         }
@@ -184,6 +185,17 @@ impl Service {
             answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         answer
+    }
+
+    fn faulty(&self, fault: Fault, request: &Request<Incoming>) -> Response<Body> {
+        if fault == Fault::HeadTooLarge {
+            // Apps on all ports of this host heap their cookies up in one pile.
+            let advice = "the browser sent too many or too large cookies: delete the cookies of \
+                          this site, then run `stationctl login` and open the link it prints";
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return self.page(status, "head-too-large", advice, request);
+        }
+        problem(StatusCode::BAD_REQUEST, "bad-request", &fault.to_string())
     }
 
     fn page(
