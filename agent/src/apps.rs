@@ -163,7 +163,14 @@ pub struct Apps {
 }
 
 /// Starts the supervision: what an earlier stationd left is found first, then wanted apps start.
-pub fn spawn(tasks: &Tasks, store: Store, privileged: Privileged, specs: Vec<Spec>) -> Apps {
+/// Without specs, because the configuration cannot be used, nothing is started and what runs is
+/// left alone: the next stationd with a good one finds it.
+pub fn spawn(
+    tasks: &Tasks,
+    store: Store,
+    privileged: Privileged,
+    specs: Option<Vec<Spec>>,
+) -> Apps {
     let (commands, commands_rx) = mpsc::channel(limits::COMMANDS);
     let (publish, seen) = watch::channel(Arc::default());
     let parts = task::Parts {
@@ -222,7 +229,8 @@ impl Apps {
         logs::tail(&self.privileged.root().log(&name), lines).map_err(AppsError::Log)
     }
 
-    /// Stops every app without changing what is wanted; for `stationctl down`.
+    /// Stops every app without changing what is wanted; for `stationctl down`. From now on nothing
+    /// starts: an app must not outlive the stationd that is about to end.
     pub async fn shutdown(&self, limit: Duration) -> Shutdown {
         let before = Arc::clone(&self.seen.borrow());
         let (done, done_rx) = oneshot::channel();
@@ -234,7 +242,8 @@ impl Apps {
         drop(tokio::time::timeout(limit, seen.wait_for(all)).await);
         let mut report = Shutdown::default();
         for one in seen.borrow().iter() {
-            let ran = before.iter().any(|old| old.name == one.name && old.pid.is_some());
+            let old = before.iter().find(|old| old.name == one.name);
+            let ran = old.is_none_or(|old| old.pid.is_some());
             if one.phase != AppPhase::Stopped {
                 report.left.push(format!("{}: {}", one.name, one.message));
             } else if ran {

@@ -16,6 +16,7 @@
 //! how refusals look to a person ([`Pages`]).
 
 pub mod gate;
+mod lanes;
 mod listener;
 pub mod routes;
 mod service;
@@ -61,8 +62,10 @@ pub struct Token {
 
 /// What credentials are worth. Called on every request: answer from memory, never block.
 pub trait Credentials: Send + Sync {
-    /// The living session of this cookie value.
+    /// The living session of this cookie value. Asking is no use of it.
     fn session(&self, cookie: &str) -> Option<Session>;
+    /// The gate let a request of this session pass.
+    fn used(&self, session: &Session);
     /// The living token of this bearer, and whether it allows `action`.
     fn bearer(&self, token: &str, action: &str) -> Option<Token>;
 }

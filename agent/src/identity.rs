@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   create_link ──► open ──redeem──► used ──redeem──► refused (login.reused)
-//!                     └──10 minutes──► expired ──redeem──► refused
+//!                     └──10 minutes, 32 newer ones──► expired ──redeem──► refused
 //!   redeem ──► session ──12 h without use, 7 d, logout, 1,024 newer ones──► ended
 //! ```
 //!
@@ -201,7 +201,7 @@ impl Identity {
             Redemption::Refused(link) => return Ok(refused(link)),
             Redemption::Session { id, user, next, dropped } => (id, user, next, dropped),
         };
-        let session = Session { id, user: user.into(), since: now.wall };
+        let session = Session::new(id, &user, now.wall);
         let entry = Entry::new(session.clone(), mono_ms(now), mono_ms(now));
         self.change(|table| {
             for oldest in dropped {
@@ -363,7 +363,7 @@ fn restore(kept: Vec<Kept>, now: &Stamp) -> Table {
         // Where the age is unknown, the session is older than any may be, and is cleared away.
         let elapsed = used.elapsed_ms(now).unwrap_or(i64::MAX / 4);
         let used_ms = now.mono_ms.saturating_sub(elapsed);
-        let session = Session { id, user: user.into(), since };
+        let session = Session::new(id, &user, since);
         table.insert(hash, Entry::new(session, used_ms.saturating_sub(age_ms), used_ms));
     }
     table

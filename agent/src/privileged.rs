@@ -15,6 +15,7 @@
 mod account;
 pub mod environment;
 mod find;
+mod folders;
 pub mod keeper;
 mod recipe;
 mod start;
@@ -73,8 +74,8 @@ pub enum Refusal {
     ConfigChanged,
     #[error("there is no app {0} in the configuration")]
     UnknownApp(AppName),
-    #[error("{program} was not found; looked in: {}", .tried.join(", "))]
-    ProgramMissing { program: String, tried: Vec<String> },
+    #[error("no {program} that {user} may run was found; looked in: {}", .tried.join(", "))]
+    ProgramMissing { program: String, user: String, tried: Vec<String> },
     #[error("{0}")]
     StartFailed(String),
     #[error("{left} processes of an earlier run of {app} cannot be ended: end them by hand")]
@@ -114,9 +115,9 @@ pub struct AppRoot {
     pub command: Vec<String>,
     /// What the app shows as its root.
     pub workspace: PathBuf,
-    /// Whether the workspace is a plain folder of stationd's own, made if it is missing. Where
-    /// anything else is missing, a mount or a disk is missing.
-    pub make_workspace: bool,
+    /// Whether the workspace is stationd's own folder, made and given to the user if it is missing.
+    /// Any other one is made by the user, where they may.
+    pub own_workspace: bool,
     /// Where the user begins; in the workspace. Made if it is missing.
     pub folder: PathBuf,
 }

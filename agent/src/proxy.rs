@@ -3,6 +3,7 @@
 //! ```text
 //! /apps/NAME/…  table: Ready ----> pool --> app's Unix socket, answer streamed back
 //!                      Ready, websocket --> handshake --101--> bytes relayed (tunnel)
+//!                      Degraded -> as Ready; a page waits 5 s, then 503 and what to do
 //!                      Starting -> 503, a page that refreshes itself
 //!                      Down -----> 503, a page with the last end, the last lines and what to do
 //!                      Redirect -> another app's address
@@ -28,6 +29,7 @@ mod tunnel;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +37,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use crate::base::limits;
 use crate::base::tasks::Tasks;
@@ -87,6 +90,9 @@ pub enum Prefix {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     Ready,
+    /// It runs and answers no probe. Requests go to it all the same; a person who opens a page
+    /// does not wait for ever.
+    Degraded(Unavailable),
     /// `message` is one sentence on what it waits for.
     Starting {
         message: String,
@@ -109,6 +115,21 @@ pub struct Unavailable {
     pub action: String,
     /// A request starts it ([`Wake`]).
     pub on_demand: bool,
+    pub why: Why,
+}
+
+/// What the proxy saw of an app that cannot be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing: the supervision says that it does not run.
+    #[default]
+    NotRunning,
+    /// It was asked for and could not be started; the message says why.
+    NotStarted,
+    /// It took no connection, or broke it; the message says how.
+    Unreachable,
+    /// It took the request and did not answer.
+    Silent,
 }
 
 /// Who sent the request; the front has let it pass.
@@ -144,9 +165,13 @@ pub trait Sessions: Send + Sync {
 
 /// Starts apps that run on demand.
 pub trait Wake: Send + Sync {
-    /// Somebody wants this app; called once until it has left `Down`.
-    fn wanted(&self, app: &str);
+    /// Somebody wants this app. Ends when its start has begun, or with why it has not; not called
+    /// again for this app before that.
+    fn wanted(&self, app: &str) -> Woken;
 }
+
+/// Why an app could not be started, if so.
+pub type Woken = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// Shows people what is the matter. The status and `Retry-After` are set by the caller.
 pub trait Pages: Send + Sync {
@@ -183,7 +208,8 @@ struct Inner {
     table: watch::Receiver<Arc<Table>>,
     config: Config,
     pools: Mutex<HashMap<String, Arc<Pool>>>,
-    woken: Mutex<HashSet<String>>,
+    /// Apps whose start is being asked for.
+    waking: Mutex<HashSet<String>>,
     buffers: Arc<Buffers>,
     metrics: Metrics,
     outside: Outside,
@@ -215,7 +241,7 @@ pub fn spawn(
         table,
         config,
         pools: Mutex::default(),
-        woken: Mutex::default(),
+        waking: Mutex::default(),
         buffers: Arc::default(),
         metrics,
         outside,
@@ -264,16 +290,48 @@ impl Inner {
             Some((name, Entry::App(target))) => (name.as_str(), target),
         };
         match &target.state {
-            State::Ready => self.pass_on(asked, request, caller, (name, target)).await,
-            State::Starting { message } => self.starting(asked, name, message),
-            State::Down(facts) if facts.on_demand => {
-                if self.woken().insert(name.into()) {
-                    self.outside.wake.wanted(name);
+            State::Degraded(facts) if asked.page => {
+                let passed = self.pass_on(asked, request, caller, (name, target));
+                match timeout(limits::APP_PATIENCE, passed).await {
+                    Ok(answer) => answer,
+                    Err(_elapsed) => {
+                        let silent = Unavailable { why: Why::Silent, ..facts.clone() };
+                        self.unavailable(asked, name, &silent)
+                    }
                 }
-                self.starting(asked, name, &facts.message)
             }
+            State::Ready | State::Degraded(_) => {
+                self.pass_on(asked, request, caller, (name, target)).await
+            }
+            State::Starting { message } => self.starting(asked, name, message),
+            State::Down(facts) if facts.on_demand => match self.wake(name).await {
+                Ok(()) => self.starting(asked, name, &facts.message),
+                Err(message) => {
+                    let why = Why::NotStarted;
+                    let facts = Unavailable { message, why, ..facts.clone() };
+                    self.unavailable(asked, name, &facts)
+                }
+            },
             State::Down(facts) => self.unavailable(asked, name, facts),
         }
+    }
+
+    /// Asks for an app's start, which goes on if the client leaves. One asks for all who come
+    /// meanwhile; they see the app starting, and ask again if it does not.
+    async fn wake(self: &Arc<Self>, name: &str) -> Result<(), String> {
+        if !self.waking().insert(name.to_owned()) {
+            return Ok(());
+        }
+        let (told, hears) = oneshot::channel();
+        let (inner, name) = (Arc::clone(self), name.to_owned());
+        self.tasks.work(async move {
+            let woken = timeout(limits::APP_WAKE, inner.outside.wake.wanted(&name)).await;
+            let woken = woken.unwrap_or_else(|_elapsed| Err("nobody takes up the start".into()));
+            inner.waking().remove(&name);
+            // The client may have left.
+            drop(told.send(woken));
+        });
+        hears.await.unwrap_or(Ok(()))
     }
 
     async fn pass_on(
@@ -362,6 +420,7 @@ impl Inner {
         let facts = Unavailable {
             phase: "unreachable".to_owned(),
             message: reason,
+            why: Why::Unreachable,
             action: format!("see `stationctl app logs {name}`, or restart it"),
             ..Unavailable::default()
         };
@@ -378,7 +437,6 @@ impl Inner {
             _ => {
                 let pool = Arc::new(Pool::new(target.socket.clone(), target.peer_uid));
                 pools.insert(name.to_owned(), Arc::clone(&pool));
-                self.woken().remove(name);
                 pool
             }
         }
@@ -388,7 +446,6 @@ impl Inner {
     fn sweep(&self) {
         let table = Arc::clone(&self.table.borrow());
         let is_down = |name: &String| matches!(table.get(name), Some(Entry::App(target)) if matches!(target.state, State::Down(_)));
-        self.woken().retain(is_down);
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|name, pool| {
             pool.sweep();
@@ -396,8 +453,8 @@ impl Inner {
         });
     }
 
-    fn woken(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waking(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.waking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

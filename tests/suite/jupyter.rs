@@ -138,6 +138,11 @@ async fn a_stopped_jupyterlab_is_a_condition_and_nothing_is_ended() {
     station.app_in(AppPhase::Degraded).await.unwrap();
     let conditions = station.heartbeat().await.unwrap().status.conditions;
     assert!(conditions.iter().any(|one| one.kind == "AppNotAnswering"), "{conditions:?}");
+    let client = station.login().await.unwrap();
+    let page = client.page(&format!("{BASE}/lab")).await.unwrap().expect(503).unwrap();
+    for part in ["jupyterlab runs but does not answer", "data-verb=\"restart\""] {
+        assert!(page.text().contains(part), "{}", page.text());
+    }
     signal(pid, Signal::SIGCONT).unwrap();
     let after = station.app_in(AppPhase::Ready).await.unwrap();
     assert_eq!((before.pid, before.generation), (after.pid, after.generation));

@@ -43,6 +43,21 @@ async fn a_link_works_once_and_head_does_not_use_it_up() {
 }
 
 #[tokio::test]
+async fn links_that_nobody_opens_make_room() {
+    let station = Station::start(App::None, "app = []").await.unwrap();
+    let first = station.login_path("/").await.unwrap();
+    for _ in 0..32 {
+        station.login_path("/").await.unwrap();
+    }
+    let client = station.client().await.unwrap();
+    let answer = client.page(&first).await.unwrap().expect(401).unwrap();
+    assert!(answer.text().contains("stationctl login"), "{}", answer.text());
+    let events = station.events(0).await.unwrap();
+    assert_eq!(events.iter().filter(|event| event.kind == "login.dropped").count(), 1);
+    station.login().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_unknown_link_is_401_and_names_the_command() {
     let station = Station::start(App::None, "app = []").await.unwrap();
     let client = station.client().await.unwrap();

@@ -96,6 +96,59 @@ async fn a_broken_configuration_leaves_the_heartbeat_up_and_mending_it_is_enough
 }
 
 #[tokio::test]
+async fn a_broken_configuration_at_a_restart_ends_no_app() {
+    let mut station = Station::with_app(App::StandIn).await.unwrap();
+    let good = std::fs::read_to_string(station.home().join("stationd.toml")).unwrap();
+    let before = station.app_in(AppPhase::Ready).await.unwrap();
+    assert!(station.terminate().await.unwrap().success());
+    station.configure(&format!("nonsense = 1\n{good}")).unwrap();
+    station.launch().await.unwrap();
+    assert_eq!(station.heartbeat().await.unwrap().status.phase, Phase::ConfigError);
+    // Longer than an app takes to be told to stop and to end.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(process::is_alive(before.pid.unwrap()));
+    station.configure(&good).unwrap();
+    let after = station.app_in(AppPhase::Ready).await.unwrap();
+    assert_eq!((before.pid, before.generation), (after.pid, after.generation));
+}
+
+#[tokio::test]
+async fn down_stops_also_what_a_broken_configuration_does_not_name() {
+    let mut station = Station::with_app(App::StandIn).await.unwrap();
+    let before = station.app_in(AppPhase::Ready).await.unwrap();
+    assert!(station.terminate().await.unwrap().success());
+    station.configure("nonsense = 1\n").unwrap();
+    station.launch().await.unwrap();
+    let down = station.ctl(&["down"]).await.unwrap();
+    assert!(down.status.success() && down.stdout.contains("jupyterlab"), "{}", down.all());
+    assert!(station.ended().await.unwrap().success());
+    assert!(!process::is_alive(before.pid.unwrap()));
+}
+
+#[tokio::test]
+async fn an_app_that_was_taken_out_while_stationd_was_away_is_ended_and_says_why() {
+    let mut station = Station::with_app(App::StandIn).await.unwrap();
+    let before = station.app_in(AppPhase::Ready).await.unwrap();
+    assert!(station.terminate().await.unwrap().success());
+    station.configure("app = []\n").unwrap();
+    station.launch().await.unwrap();
+    let limit = tokio::time::Instant::now() + LIMIT;
+    while process::is_alive(before.pid.unwrap()) {
+        assert!(tokio::time::Instant::now() < limit, "it still runs");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let ended = loop {
+        let events = station.events(0).await.unwrap();
+        if let Some(ended) = events.into_iter().find(|event| event.kind == "app.ended") {
+            break ended;
+        }
+        assert!(tokio::time::Instant::now() < limit, "its end is not recorded");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(ended.message.contains("it left the configuration"), "{}", ended.message);
+}
+
+#[tokio::test]
 async fn text_that_is_no_toml_is_a_mistake_with_a_line() {
     let mut station = Station::prepare(App::None, "").unwrap();
     station.configure("[listen]\naddress = \n").unwrap();

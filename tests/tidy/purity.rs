@@ -47,7 +47,6 @@ const IO: &[&str] = &[
     "os::systemd",
     "command::run",
     "command::start",
-    "command::find",
 ];
 
 fn is_pure(file: &File) -> bool {

@@ -56,6 +56,9 @@ fn of_exit(exit: &Exit, last_lines: Vec<String>) -> Cause {
             let forced = if exit.forced { "; the grace was over, it was killed" } else { "" };
             (CauseKind::UserStop, format!("stopped on request ({how}){forced}"), "")
         }
+        Some(StopBy::Left) => {
+            (CauseKind::UserStop, format!("stopped: it left the configuration ({how})"), "")
+        }
         Some(StopBy::NotReady) => (
             CauseKind::NotReady,
             format!("it did not answer within {after} of its start, so it was ended"),
@@ -144,6 +147,11 @@ mod tests {
             (Exit { signal: Some(9), ..exit() }, CauseKind::Signal, "ended by SIGKILL after 3 s"),
             (exit(), CauseKind::Unknown, "an unknown end after 3 s"),
             (by(StopBy::User), CauseKind::UserStop, "stopped on request (ended by SIGTERM)"),
+            (
+                by(StopBy::Left),
+                CauseKind::UserStop,
+                "stopped: it left the configuration (ended by SIGTERM)",
+            ),
             (
                 by(StopBy::NotReady),
                 CauseKind::NotReady,

@@ -30,13 +30,18 @@ struct Kernel {
     execution_state: String,
 }
 
-/// One question; an answer also says what the app is doing.
-pub(super) async fn ask(kind: Kind, socket: &Path, prefix: &str) -> Result<Activity, ProbeError> {
+/// One question; an answer also says what the app is doing. Only the app's own user is asked: in
+/// the folder of the socket they may put a link to whatever listens.
+pub(super) async fn ask(
+    kind: Kind,
+    (socket, uid): (&Path, u32),
+    prefix: &str,
+) -> Result<Activity, ProbeError> {
     match kind {
         // Without `no_track_activity` each question would count as the user's activity.
         Kind::JupyterLab => {
             let path = format!("{prefix}api/kernels?no_track_activity=1");
-            let body = get(socket, &path).await?;
+            let body = get(socket, uid, &path).await?;
             let kernels: Vec<Kernel> = serde_json::from_slice(&body).map_err(ProbeError::Parse)?;
             Ok(activity(&kernels))
         }
@@ -51,12 +56,13 @@ fn activity(kernels: &[Kernel]) -> Activity {
     Activity { kernels: count(kernels.len()), busy: count(kernels.iter().filter(at_work).count()) }
 }
 
-async fn get(socket: &Path, path: &str) -> Result<Bytes, ProbeError> {
+async fn get(socket: &Path, uid: u32, path: &str) -> Result<Bytes, ProbeError> {
     let request = Request::get(path)
         .header("host", "localhost")
         .body(Full::default())
         .map_err(ProbeError::Build)?;
-    let response = client::exchange(socket, request, limits::APP_ANSWER, limits::APP_PROBE)
+    let (most, deadline) = (limits::APP_ANSWER, limits::APP_PROBE);
+    let response = client::exchange_with(uid, socket, request, most, deadline)
         .await
         .map_err(ProbeError::Exchange)?;
     match response.status() {

@@ -3,6 +3,7 @@
 //! An effect's result comes back as an event; the picture of the states is on the cover page.
 
 mod events;
+mod states;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use station_proto::app::AppPhase;
 use station_proto::cause::{Cause, CauseKind};
 
 use self::events::stopping;
+use self::states::{State, Then};
 use super::StartOn;
 use crate::base::backoff;
 use crate::base::limits;
@@ -40,54 +42,18 @@ const MISSES_MAX: u32 = 3;
 /// How long after the grace a stop is taken into our own hands.
 const STOP_MARGIN: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Clone, PartialEq)]
-enum State {
-    Recovering,
-    Stopped,
-    Finding,
-    Launching {
-        stop: Option<StopBy>,
-        then: Then,
-    },
-    /// Runs, and has not answered yet; an adopted one has no deadline.
-    Starting {
-        deadline: Option<Duration>,
-    },
-    Ready {
-        since: Duration,
-    },
-    Degraded,
-    Stopping {
-        then: Then,
-        force_at: Duration,
-    },
-    Backoff {
-        due: Duration,
-    },
-    Failed {
-        due: Duration,
-    },
-    Unavailable {
-        due: Duration,
-    },
-}
-
-/// What follows a stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    Rest,
-    Restart,
-    /// As after an end that nobody asked for.
-    Retry,
-}
-
 /// One app's state.
 #[derive(Debug, Clone)]
 pub(super) struct App {
     pub(super) wanted: bool,
-    /// The user stopped it: a request does not start it again.
-    refused: bool,
+    /// When it starts where the user has not said anything.
+    on: StartOn,
+    /// What the user said last: what they stopped, no request starts again.
+    said: Option<bool>,
+    /// The daemon is ending with all its apps: nothing starts any more.
     down: bool,
+    /// It is not in the configuration: it stops, and may come back.
+    left: bool,
     state: State,
     pub(super) since: Moment,
     pub(super) generation: u64,
@@ -106,8 +72,10 @@ impl App {
     pub(super) fn new(now: Moment, start: StartOn, remembered: Remembered) -> Self {
         Self {
             wanted: remembered.wanted.unwrap_or(start == StartOn::Boot),
-            refused: remembered.wanted == Some(false),
+            on: start,
+            said: remembered.wanted,
             down: false,
+            left: false,
             state: State::Recovering,
             since: now,
             generation: remembered.generation,
@@ -125,49 +93,26 @@ impl App {
 
     /// It is stopped, and a request may start it: nobody said that it should stay stopped.
     pub(super) fn waits_for_demand(&self) -> bool {
-        !self.refused && !self.down && self.state == State::Stopped
+        self.said != Some(false) && !self.held() && self.state == State::Stopped
+    }
+
+    /// Nothing may start now, whoever wants it.
+    fn held(&self) -> bool {
+        self.down || self.left
     }
 
     pub(super) fn phase(&self) -> AppPhase {
-        match self.state {
-            State::Stopped => AppPhase::Stopped,
-            State::Recovering
-            | State::Finding
-            | State::Launching { stop: None, .. }
-            | State::Starting { .. } => AppPhase::Starting,
-            State::Ready { .. } => AppPhase::Ready,
-            State::Degraded => AppPhase::Degraded,
-            State::Launching { stop: Some(_), .. } | State::Stopping { .. } => AppPhase::Stopping,
-            State::Backoff { .. } => AppPhase::Backoff,
-            State::Failed { .. } => AppPhase::Failed,
-            State::Unavailable { .. } => AppPhase::Unavailable,
-        }
+        self.state.phase()
     }
 
     /// Whether a process of the app may exist.
     pub(super) fn occupied(&self) -> bool {
-        matches!(
-            self.state,
-            State::Recovering
-                | State::Launching { .. }
-                | State::Starting { .. }
-                | State::Ready { .. }
-                | State::Degraded
-                | State::Stopping { .. }
-        )
+        self.state.occupied()
     }
 
     /// When [`Event::Tick`] is wanted next.
     pub(super) fn due(&self) -> Option<Duration> {
-        let own = match self.state {
-            State::Backoff { due } | State::Failed { due } | State::Unavailable { due } => {
-                Some(due)
-            }
-            State::Starting { deadline } => deadline,
-            State::Stopping { force_at, .. } => Some(force_at),
-            _ => None,
-        };
-        own.into_iter().chain(self.probe_due).min()
+        self.state.due().into_iter().chain(self.probe_due).min()
     }
 
     pub(super) fn step(&mut self, now: Moment, jitter: f64, event: Event) -> Vec<Effect> {
@@ -195,6 +140,11 @@ impl App {
                 self.down = true;
                 self.stop(now, (StopBy::Down, Then::Rest), &mut effects);
             }
+            Event::Left => {
+                self.left = true;
+                self.stop(now, (StopBy::Left, Then::Rest), &mut effects);
+            }
+            Event::Configured(on) => self.configured(now, on, &mut effects),
             Event::Found => self.found(now, &mut effects),
             Event::Missing(message) => self.missing(now, message, &mut effects),
             Event::Launched { pid } => self.launched(now, pid, &mut effects),
@@ -227,7 +177,7 @@ impl App {
     }
 
     fn want(&mut self, wanted: bool, effects: &mut Vec<Effect>) {
-        (self.wanted, self.refused) = (wanted, !wanted);
+        (self.wanted, self.said) = (wanted, Some(wanted));
         effects.push(Effect::SaveWanted(wanted));
     }
 
@@ -247,10 +197,12 @@ impl App {
             "found running, waiting for its answer",
         );
         effects.push(note("app.adopted", &format!("found running as process {pid}, kept")));
-        if self.refused {
+        if self.said == Some(false) {
             self.stop(now, (StopBy::User, Then::Rest), effects);
         } else if self.down {
             self.stop(now, (StopBy::Down, Then::Rest), effects);
+        } else if self.left {
+            self.stop(now, (StopBy::Left, Then::Rest), effects);
         } else {
             self.wanted = true;
         }
@@ -258,7 +210,7 @@ impl App {
 
     /// Nothing runs: start it or leave it.
     fn settle(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        if self.wanted && !self.down {
+        if self.wanted && !self.held() {
             self.find(now, effects);
         } else {
             self.enter(now, State::Stopped, "stopped");
@@ -266,7 +218,9 @@ impl App {
     }
 
     fn start(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        self.down = false;
+        if self.held() {
+            return;
+        }
         self.want(true, effects);
         match &mut self.state {
             State::Stopping { then, .. } | State::Launching { stop: Some(_), then } => {
@@ -284,9 +238,31 @@ impl App {
         }
     }
 
+    /// It is in the configuration, again or with another `start`. What the user said goes on, and
+    /// what runs is not ended by a change of when it starts.
+    fn configured(&mut self, now: Moment, on: StartOn, effects: &mut Vec<Effect>) {
+        if self.on == on && !self.left {
+            return;
+        }
+        let runs = self.wanted && !self.left && self.state != State::Stopped;
+        (self.on, self.left) = (on, false);
+        self.wanted = self.said.unwrap_or(on == StartOn::Boot || runs);
+        if !self.wanted || self.down {
+            return;
+        }
+        match &mut self.state {
+            State::Stopping { then, .. } | State::Launching { stop: Some(_), then }
+                if *then == Then::Rest =>
+            {
+                *then = Then::Restart;
+            }
+            State::Stopped => self.find(now, effects),
+            _ => {}
+        }
+    }
+
     fn restart(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        if self.occupied() && self.state != State::Recovering {
-            self.down = false;
+        if self.occupied() && self.state != State::Recovering && !self.held() {
             self.want(true, effects);
             self.stop(now, (StopBy::User, Then::Restart), effects);
         } else {
@@ -339,7 +315,7 @@ impl App {
 
     fn found(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let looking = matches!(self.state, State::Finding | State::Unavailable { .. });
-        if !looking || !self.wanted || self.down {
+        if !looking || !self.wanted || self.held() {
             return;
         }
         self.generation += 1;
@@ -402,7 +378,7 @@ impl App {
         self.ends.retain(|at| now.mono.saturating_sub(*at) < ENDS_WINDOW);
         let delay = backoff::delay(DELAY, DELAY_MAX, self.failures, jitter).min(DELAY_MAX);
         self.failures += 1;
-        if !self.wanted || self.down {
+        if !self.wanted || self.held() {
             self.enter(now, State::Stopped, "stopped");
             return;
         }

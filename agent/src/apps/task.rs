@@ -69,10 +69,12 @@ struct Task {
     launcher: Launcher,
     remembered: BTreeMap<AppName, Row>,
     apps: BTreeMap<AppName, Slot>,
+    /// Everything is being stopped, and stays so until stationd ends.
+    down: bool,
     told: mpsc::Sender<Told>,
 }
 
-pub(super) async fn run(parts: Parts, specs: Vec<Spec>) {
+pub(super) async fn run(parts: Parts, specs: Option<Vec<Spec>>) {
     let (told, mut told_rx) = mpsc::channel(limits::COMMANDS);
     let launcher = Launcher::Direct(Arc::new(Direct::new(parts.privileged.clone())));
     let remembered = match rows::load(&parts.store).await {
@@ -83,9 +85,12 @@ pub(super) async fn run(parts: Parts, specs: Vec<Spec>) {
         }
     };
     let cancel = parts.tasks.token().clone();
-    let mut task = Task { parts, launcher, remembered, apps: BTreeMap::new(), told };
-    task.configure(&specs);
-    task.leftovers();
+    let mut task = Task { parts, launcher, remembered, apps: BTreeMap::new(), down: false, told };
+    // An unknown configuration says of no app that it has to go.
+    if let Some(specs) = specs {
+        task.configure(&specs);
+        task.leftovers();
+    }
     loop {
         task.tidy();
         task.publish();
@@ -119,31 +124,45 @@ impl Task {
             if let Some(slot) = self.apps.get_mut(&name) {
                 slot.removed = true;
             }
-            self.step(&name, Event::Down);
+            self.step(&name, Event::Left);
         }
         for spec in specs {
-            match self.apps.get_mut(&spec.name) {
-                Some(slot) if slot.removed => {
-                    slot.removed = false;
-                    self.step(&spec.name, Event::Start);
-                }
-                Some(_) => {}
-                None => self.add(&spec.name, spec.start),
+            if let Some(slot) = self.apps.get_mut(&spec.name) {
+                slot.removed = false;
+                self.step(&spec.name, Event::Configured(spec.start));
+            } else {
+                self.add(&spec.name, spec.start);
             }
         }
     }
 
     /// Keepers of apps that the configuration does not have any more are told to stop.
     fn leftovers(&mut self) {
-        for name in self.launcher.running() {
-            if !self.apps.contains_key(&name) {
-                tracing::warn!(app = %name, "runs and is not in the configuration: it is stopped");
-                self.add(&name, StartOn::Demand);
-                if let Some(slot) = self.apps.get_mut(&name) {
-                    slot.removed = true;
-                }
-                self.step(&name, Event::Down);
+        for name in self.unknown() {
+            tracing::warn!(app = %name, "runs and is not in the configuration: it is stopped");
+            self.add(&name, StartOn::Demand);
+            if let Some(slot) = self.apps.get_mut(&name) {
+                slot.removed = true;
             }
+            self.step(&name, Event::Left);
+        }
+    }
+
+    /// What runs without being known here.
+    fn unknown(&self) -> Vec<AppName> {
+        let running = self.launcher.running().into_iter();
+        running.filter(|name| !self.apps.contains_key(name)).collect()
+    }
+
+    /// Stops everything, with what an unusable configuration left alone.
+    fn go_down(&mut self) {
+        self.down = true;
+        for name in self.unknown() {
+            self.add(&name, StartOn::Demand);
+        }
+        let names: Vec<AppName> = self.apps.keys().cloned().collect();
+        for name in names {
+            self.step(&name, Event::Down);
         }
     }
 
@@ -153,6 +172,9 @@ impl Task {
         let ended_generation = row.ended_generation;
         let slot = Slot { state, row, running: None, activity: None, dropped: 0, removed: false };
         self.apps.insert(name.clone(), slot);
+        if self.down {
+            self.step(name, Event::Down);
+        }
         let (launcher, app) = (self.launcher.clone(), name.clone());
         let log = self.parts.privileged.root().log(name);
         self.work(name, None, async move {
@@ -173,6 +195,10 @@ impl Task {
 
     fn command(&mut self, command: Command) {
         match command {
+            Command::App(_, Ask::Start | Ask::Restart | Ask::Demand, done) if self.down => {
+                // Whoever asked hears that the supervision is stopping.
+                drop(done);
+            }
             Command::App(name, ask, done) => {
                 let event = match ask {
                     Ask::Start => Event::Start,
@@ -184,10 +210,7 @@ impl Task {
                 self.answer(done);
             }
             Command::Down(done) => {
-                let names: Vec<AppName> = self.apps.keys().cloned().collect();
-                for name in names {
-                    self.step(&name, Event::Down);
-                }
+                self.go_down();
                 self.answer(done);
             }
             Command::Configure(specs) => self.configure(&specs),
@@ -278,6 +301,7 @@ impl Task {
                 let by = match by {
                     StopBy::User => files::StopBy::User,
                     StopBy::Down => files::StopBy::Down,
+                    StopBy::Left => files::StopBy::Left,
                     StopBy::NotReady => files::StopBy::NotReady,
                 };
                 self.parts.tasks.work(async move { launcher.stop(&app, by).await });
@@ -345,9 +369,9 @@ impl Task {
     fn probe(&mut self, name: &AppName, generation: u64) {
         let root = self.parts.privileged.root();
         let Some(kind) = root.app(name).map(|app| app.kind) else { return };
-        let (socket, app) = (root.socket(name), name.clone());
+        let (socket, uid, app) = (root.socket(name), root.user.uid, name.clone());
         self.work(name, Some(generation), async move {
-            match probe::ask(kind, &socket, &prefix(&app)).await {
+            match probe::ask(kind, (&socket, uid), &prefix(&app)).await {
                 Ok(activity) => What::Answered(activity),
                 Err(error) => {
                     tracing::debug!(%app, error = %Chain(&error), "no good answer");

@@ -55,6 +55,10 @@ impl From<AppName> for String {
     }
 }
 
+/// How every token that stationd gives out begins, so that it is known for ours wherever it turns
+/// up; other bearers are an app's own.
+pub const TOKEN_PREFIX: &str = "stn_";
+
 /// Names this installation: 32 hexadecimal digits, random at the first start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InstanceId(String);

@@ -31,8 +31,14 @@ pub const CONNECTIONS: usize = 8192;
 /// Open connections on the admin socket: of each user who may do something, and of all others
 /// together.
 pub const ADMIN_CONNECTIONS: usize = 64;
+/// Threads that serve the public listener's connections.
+pub const LANES: usize = 2;
 /// How long a connection to an app's socket may take.
 pub const APP_CONNECT: Duration = Duration::from_secs(5);
+/// How long a person who opens a page waits for an app that answers no probe.
+pub const APP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the supervision may take to begin the start that a request asked for.
+pub const APP_WAKE: Duration = Duration::from_secs(5);
 /// Idle connections kept to one app, and for how long.
 pub const APP_IDLE_CONNECTIONS: usize = 32;
 pub const APP_IDLE: Duration = Duration::from_secs(30);
@@ -79,6 +85,8 @@ pub const KEEPER_LINE: usize = 4096;
 pub const KEEPER_START: Duration = Duration::from_secs(20);
 /// How long killed processes may take to disappear.
 pub const KILL_WAIT: Duration = Duration::from_secs(5);
+/// Bytes that a program may print on each output when it is run for what it says.
+pub const COMMAND_OUTPUT: usize = 64 * 1024;
 /// How long a step done under the user's account may take (a dead mount hangs).
 pub const USER_STEP: Duration = Duration::from_secs(10);
 /// Starts of one app in a minute, whoever asked for them.

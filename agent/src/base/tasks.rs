@@ -5,6 +5,7 @@
 
 use std::future::Future;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -61,6 +62,14 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         drop(self.spawn(future));
+    }
+
+    /// Runs a piece of work on another event loop than the caller's.
+    pub fn work_on<F>(&self, event_loop: &Handle, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        drop(self.tracker.spawn_on(future, event_loop));
     }
 
     /// Tells every task to stop.

@@ -11,6 +11,9 @@ use crate::base::ids::AppName;
 
 /// Apps in one configuration.
 const APPS_MAX: usize = 32;
+/// `/apps/jupyter/` leads to the classic view of JupyterLab; only an app of its own kind, which
+/// this release has not, may take its place.
+const CLASSIC: &str = "jupyter";
 /// The only mount of this release.
 const WORKSPACE: &str = "workspace";
 /// How long a session may live without use, in hours; a week is its absolute life.
@@ -135,6 +138,7 @@ pub(super) fn apps(root: &Reader<'_>) -> Vec<App> {
         };
         refuse_duplicate(&name, &names);
         if let Some(kind) = kind {
+            refuse_classic(&name);
             apps.push(App {
                 name: name.value.clone(),
                 kind,
@@ -166,6 +170,16 @@ fn app_name<'a>(found: &Found<'a, String>) -> Option<Found<'a, AppName>> {
         "use a lower-case letter, then lower-case letters, digits or '-', 32 at most",
     );
     None
+}
+
+/// Whatever kind the app has: the kind that may have this name is not in this release.
+fn refuse_classic(name: &Found<'_, AppName>) {
+    if name.value.as_str() == CLASSIC {
+        name.wrong(
+            "\"jupyter\" is kept for the classic view of JupyterLab, at /apps/jupyter/",
+            "give the app another name, such as \"jupyterlab\"",
+        );
+    }
 }
 
 fn app_kind(table: &Reader<'_>) -> Option<AppKind> {

@@ -1,6 +1,6 @@
 //! What a new configuration changes: what may change live, and what needs a restart. Pure.
 
-use super::model::Config;
+use super::model::{Config, Listen, Tls};
 
 /// A part that takes its new values while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +31,14 @@ impl Change {
 /// What is to be done so that `new` holds after `old`.
 ///
 /// The folder of the user and the log format are read once, at the start: a running server
-/// keeps its folder, and half a log in each format serves no reader.
+/// keeps its folder, and half a log in each format serves no reader. The scheme of the public URL
+/// decides on the kind of the session cookie, which those who are logged in carry already.
 pub fn diff(old: &Config, new: &Config) -> Change {
+    let url = old.listen.public_url != new.listen.public_url;
+    let scheme = url && scheme_changes(&old.listen, &new.listen);
     let live = [
         (Live::InstanceName, old.instance.name != new.instance.name),
-        (Live::PublicUrl, old.listen.public_url != new.listen.public_url),
+        (Live::PublicUrl, url && !scheme),
         (Live::Hosts, old.listen.hosts != new.listen.hosts),
         (Live::AllowedOrigins, old.listen.allowed_origins != new.listen.allowed_origins),
         (Live::SessionHours, old.identity != new.identity),
@@ -46,6 +49,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         ("instance.local_user", old.instance.local_user != new.instance.local_user),
         ("instance.user_folder", old.instance.user_folder != new.instance.user_folder),
         ("listen.address", old.listen.address != new.listen.address),
+        ("listen.public_url", scheme),
         ("listen.tls", old.listen.tls != new.listen.tls),
         ("mount", old.mounts != new.mounts),
         ("log.format", old.log.format != new.log.format),
@@ -61,11 +65,23 @@ pub fn effective(old: &Config, new: &Config) -> Config {
     let mut config = new.clone();
     config.instance.local_user.clone_from(&old.instance.local_user);
     config.instance.user_folder.clone_from(&old.instance.user_folder);
+    if scheme_changes(&old.listen, &new.listen) {
+        config.listen.public_url.clone_from(&old.listen.public_url);
+    }
     config.listen.address = old.listen.address;
     config.listen.tls = old.listen.tls.clone();
     config.mounts.clone_from(&old.mounts);
     config.log.format = old.log.format;
     config
+}
+
+/// Whether browsers would come with `https` where they came with `http`, or the other way round.
+/// TLS itself stays as it is until a restart.
+fn scheme_changes(old: &Listen, new: &Listen) -> bool {
+    let secure = |url: &Option<String>| {
+        url.as_ref().map_or(old.tls != Tls::Off, |url| url.starts_with("https://"))
+    };
+    secure(&old.public_url) != secure(&new.public_url)
 }
 
 fn changed<T, const N: usize>(parts: [(T, bool); N]) -> Vec<T> {
@@ -103,6 +119,12 @@ mod tests {
         check("[listen]\nhosts = ['x']", &[Live::Hosts], &[]);
         check("[listen]\nallowed_origins = ['http://x']", &[Live::AllowedOrigins], &[]);
         check("[listen]\npublic_url = 'http://x'", &[Live::PublicUrl], &[]);
+        check("[listen]\npublic_url = 'https://x'", &[], &["listen.public_url"]);
+        check(
+            "[listen]\ntls = 'self-signed'\npublic_url = 'https://x'",
+            &[],
+            &["listen.public_url", "listen.tls"],
+        );
         check("[identity]\nsession_hours = 1", &[Live::SessionHours], &[]);
         check("app = []", &[Live::Apps], &[]);
         check("[[mount]]\nname = 'workspace'\ndriver = 'directory'\npath = '/x'", &[], &["mount"]);

@@ -3,7 +3,9 @@
 //! Order: Host (a page that rebinds a name to this machine learns nothing else), then who it is,
 //! then whether that person's browser was sent here by another site. A websocket is judged
 //! stricter than a request: browsers send cookies with it from any site and ask nobody.
-//! The rule for unsafe methods is that of Go 1.25's cross-origin protection.
+//! The rule for unsafe methods is that of Go 1.25's cross-origin protection. What another site, or
+//! another port of this host (cookies ignore ports), may do is one thing: lead the person here by a
+//! link. An image or a frame of its pages starts no app and uses no login link up.
 
 pub mod credential;
 
@@ -14,6 +16,8 @@ use http::{Method, StatusCode};
 pub enum Policy {
     /// Anybody who names the right host.
     Open,
+    /// As `Open`, for what must not happen unseen: another site's page gets there by a link alone.
+    Visit,
     /// A person with a session; pages.
     Session,
     /// The assigned user, or a token that may open apps.
@@ -31,7 +35,7 @@ impl Policy {
     /// The action a token must allow.
     pub fn action(self) -> Option<&'static str> {
         match self {
-            Self::Open => None,
+            Self::Open | Self::Visit => None,
             Self::Session => Some(PAGE_ACTION),
             Self::App => Some(APP_ACTION),
             Self::Api { action, .. } => Some(action),
@@ -74,6 +78,8 @@ pub struct Facts<'a> {
     pub host: &'a str,
     pub origin: Option<&'a str>,
     pub fetch_site: Option<&'a str>,
+    pub fetch_mode: Option<&'a str>,
+    pub fetch_dest: Option<&'a str>,
     pub cookie: Cookie,
     pub bearer: Bearer,
 }
@@ -192,13 +198,13 @@ pub fn decide(policy: Policy, facts: &Facts<'_>, names: &Names) -> Verdict {
     }
     let via = who(policy, facts)?;
     if via != Via::Bearer {
-        same_site(facts, names)?;
+        same_site(policy, facts, names)?;
     }
     Ok(via)
 }
 
 fn who(policy: Policy, facts: &Facts<'_>) -> Verdict {
-    if policy == Policy::Open {
+    if matches!(policy, Policy::Open | Policy::Visit) {
         return Ok(Via::Nobody);
     }
     // The cookie goes first: the Authorization field may be meant for the app.
@@ -221,7 +227,7 @@ fn who(policy: Policy, facts: &Facts<'_>) -> Verdict {
     }
 }
 
-fn same_site(facts: &Facts<'_>, names: &Names) -> Result<(), Refusal> {
+fn same_site(policy: Policy, facts: &Facts<'_>, names: &Names) -> Result<(), Refusal> {
     let listed = |origin: &str| names.allowed_origins.iter().any(|known| known == origin);
     let ours = |origin: &str| listed(origin) || origin_is_ours(origin, facts, names);
     if facts.upgrade {
@@ -232,7 +238,13 @@ fn same_site(facts: &Facts<'_>, names: &Names) -> Result<(), Refusal> {
         }
     }
     if matches!(*facts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        return Ok(());
+        // The Origin of a websocket has said more than the fields of a fetch do.
+        let passes = policy == Policy::Open
+            || facts.upgrade
+            || facts.origin.is_some_and(listed)
+            || !sent_by_another(facts)
+            || opens_a_page(facts);
+        return passes.then_some(()).ok_or(Refusal::ForeignOrigin);
     }
     let allowed = match (facts.fetch_site, facts.origin) {
         (_, Some(origin)) if listed(origin) => true,
@@ -244,6 +256,16 @@ fn same_site(facts: &Facts<'_>, names: &Names) -> Result<(), Refusal> {
     allowed.then_some(()).ok_or(Refusal::ForeignOrigin)
 }
 
+/// A page of another site, or of another port or name of this one, caused it.
+fn sent_by_another(facts: &Facts<'_>) -> bool {
+    facts.fetch_site.is_some_and(|site| site != "same-origin" && site != "none")
+}
+
+/// The person follows a link: the answer becomes the whole page, not a part of another one.
+fn opens_a_page(facts: &Facts<'_>) -> bool {
+    facts.fetch_mode == Some("navigate") && facts.fetch_dest == Some("document")
+}
+
 fn origin_is_ours(origin: &str, facts: &Facts<'_>, names: &Names) -> bool {
     if names.public_origin.as_deref() == Some(origin) {
         // Someone in front of us may end TLS; then Host is the public one as well.
@@ -253,6 +275,13 @@ fn origin_is_ours(origin: &str, facts: &Facts<'_>, names: &Names) -> bool {
     }
     let scheme = if facts.tls { "https://" } else { "http://" };
     origin.strip_prefix(scheme).is_some_and(|host| host.eq_ignore_ascii_case(facts.host))
+}
+
+/// Whether the client speaks TLS: with us, or with someone in front of us who ends it. That shows
+/// in the name that it asked for; fields such as `X-Forwarded-Proto` anybody can write.
+pub fn is_https(facts: &Facts<'_>, names: &Names) -> bool {
+    let public = names.public_origin.as_deref().and_then(|origin| origin.strip_prefix("https://"));
+    facts.tls || public.is_some_and(|host| host.eq_ignore_ascii_case(facts.host))
 }
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];

@@ -1,10 +1,10 @@
 //! What every accepted TCP connection is set to, and which accept errors are waited out.
 
 use std::io;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 
 use crate::base::limits;
 

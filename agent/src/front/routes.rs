@@ -32,6 +32,7 @@ pub struct Caller {
     pub session: Option<Arc<str>>,
     /// Names the token, if a bearer opened the gate.
     pub token: Option<Arc<str>>,
+    /// The client speaks TLS, with us or with someone in front of us.
     pub tls: bool,
     pub peer: SocketAddr,
     /// The address of `peer` as text.
@@ -127,16 +128,19 @@ impl Routes {
 }
 
 fn first(path: &str) -> &str {
-    path.split('/').nth(1).unwrap_or_default()
+    let path = path.strip_prefix('/').unwrap_or_default();
+    let end = path.bytes().position(|byte| byte == b'/').unwrap_or(path.len());
+    path.get(..end).unwrap_or_default()
 }
 
-fn matches(pattern: &str, path: &str) -> bool {
-    let (mut wanted, mut seen) = (pattern.split('/'), path.split('/'));
+fn matches<'a>(pattern: &'a str, path: &'a str) -> bool {
+    let segments = |text: &'a str| text.as_bytes().split(|byte| *byte == b'/');
+    let (mut wanted, mut seen) = (segments(pattern), segments(path));
     loop {
         match (wanted.next(), seen.next()) {
-            (Some("*"), _) | (None, None) => return true,
+            (Some(b"*"), _) | (None, None) => return true,
             (Some(wanted), Some(seen)) => {
-                let any = wanted.starts_with('{') && !seen.is_empty();
+                let any = wanted.starts_with(b"{") && !seen.is_empty();
                 if !any && wanted != seen {
                     return false;
                 }

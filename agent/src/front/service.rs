@@ -25,6 +25,7 @@ use crate::base::redact;
 use crate::front::gate::credential::{self, Found as FoundCookie};
 use crate::front::gate::{self, Bearer, Cookie, Facts, Policy, Refusal, Via};
 use crate::front::routes::{Answer, Body, Caller, Found, Routes};
+use crate::front::wire::framing::Fault;
 use crate::front::wire::{Answering, Watch};
 use crate::front::{Config, Outside, Refused, Session, Token};
 
@@ -70,11 +71,12 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 impl Service {
     fn judge(&self, request: Request<Incoming>) -> Step {
         if let Some(fault) = self.watch.fault() {
-            let mut answer = problem(StatusCode::BAD_REQUEST, "bad-request", &fault.to_string());
+            let mut answer = self.faulty(fault, &request);
             answer.headers_mut().insert(CONNECTION, CLOSE);
             return Step::Ready(Some(answer));
         }
@@ -118,11 +120,20 @@ impl Service {
             host: text(headers, &HOST).unwrap_or_default(),
             origin: text(headers, &ORIGIN),
             fetch_site: text(headers, &FETCH_SITE),
+            fetch_mode: text(headers, &FETCH_MODE),
+            fetch_dest: text(headers, &FETCH_DEST),
             cookie,
             bearer,
         };
-        let via = gate::decide(policy, &facts, &config.names.borrow())?;
+        let names = config.names.borrow();
+        let via = gate::decide(policy, &facts, &names)?;
+        let tls = gate::is_https(&facts, &names);
+        drop(names);
         let session = session.filter(|_| via == Via::Cookie);
+        if let Some(session) = &session {
+            // Only now: what other sites send must not keep a session alive.
+            self.shared.outside.credentials.used(session);
+        }
         let token = token.filter(|_| via == Via::Bearer);
         let user = session.as_ref().map(|session| &session.user);
         let user = user.or(token.as_ref().map(|token| &token.user)).cloned();
@@ -131,7 +142,7 @@ impl Service {
             user,
             session: session.map(|session| session.id),
             token: token.map(|token| token.id),
-            tls: config.tls.is_some(),
+            tls,
             peer: self.peer,
             peer_text: self.peer_text.clone(),
             cookie_name: Arc::clone(&config.cookie_name),
@@ -139,7 +150,7 @@ impl Service {
     }
 
     fn session(&self, policy: Policy, headers: &HeaderMap) -> (Cookie, Option<Session>) {
-        if policy == Policy::Open {
+        if matches!(policy, Policy::Open | Policy::Visit) {
             return (Cookie::Absent, None);
         }
         match credential::cookie(headers, &self.shared.config.cookie_name) {
@@ -174,6 +185,17 @@ impl Service {
             answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         answer
+    }
+
+    fn faulty(&self, fault: Fault, request: &Request<Incoming>) -> Response<Body> {
+        if fault == Fault::HeadTooLarge {
+            // Apps on all ports of this host heap their cookies up in one pile.
+            let advice = "the browser sent too many or too large cookies: delete the cookies of \
+                          this site, then run `stationctl login` and open the link it prints";
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return self.page(status, "head-too-large", advice, request);
+        }
+        problem(StatusCode::BAD_REQUEST, "bad-request", &fault.to_string())
     }
 
     fn page(

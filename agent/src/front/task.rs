@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use crate::base::limits;
 use crate::base::tasks::Tasks;
+use crate::front::lanes::Lanes;
 use crate::front::listener;
 use crate::front::service::{Service, Shared};
 use crate::front::wire::patience::{self, Patience, Verdict};
@@ -24,6 +25,7 @@ use crate::front::wire::{Stream, Watch, Wire};
 /// Accepts until the daemon stops. Nothing that one connection does ends this loop.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: Tasks) {
     let slots = Arc::new(Semaphore::new(shared.config.connections));
+    let mut lanes = Lanes::start(&tasks, limits::LANES);
     let cancel = tasks.token().clone();
     loop {
         let (slot, accepted) = tokio::select! {
@@ -35,8 +37,11 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: Ta
         };
         match (slot, accepted) {
             (Some(slot), Ok((stream, peer))) => {
-                let cancel = cancel.clone();
-                tasks.work(connection(stream, peer, Arc::clone(&shared), slot, cancel));
+                // The lane has an event loop of its own: this one lets go of the socket.
+                let Ok(stream) = stream.into_std() else { continue };
+                let shared = Arc::clone(&shared);
+                let connection = connection(stream, peer, shared, slot, cancel.clone());
+                tasks.work_on(&lanes.next(), connection);
             }
             (None, _) => return,
             (_, Err(error)) if listener::concerns_one_connection(&error) => {}
@@ -59,16 +64,16 @@ async fn next(
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared>,
     slot: OwnedSemaphorePermit,
     cancel: CancellationToken,
 ) {
-    if let Err(error) = listener::prepare(&stream) {
-        debug!(%error, "the client left before it was served");
-        return;
-    }
+    let stream = match listener::prepare(&stream).and_then(|()| TcpStream::from_std(stream)) {
+        Ok(stream) => stream,
+        Err(error) => return debug!(%error, "the client left before it was served"),
+    };
     let stream = match &shared.config.tls {
         None => Stream::Plain(stream),
         Some(tls) => {
@@ -94,12 +99,11 @@ async fn connection(
 
 async fn serve(wire: Wire, service: Service, watch: Arc<Watch>, cancel: CancellationToken) {
     let (tick, patience_limits) = service.shared.config.patience();
+    // The number of fields is limited by `wire`, which sees every head before the service does.
     let mut connection = Box::pin(
         http1::Builder::new()
             .header_read_timeout(None)
-            .max_headers(limits::HEADERS)
             .max_buf_size(limits::CONNECTION_BUFFER)
-            .preserve_header_case(true)
             .serve_connection(TokioIo::new(wire), service)
             .with_upgrades(),
     );
@@ -108,6 +112,7 @@ async fn serve(wire: Wire, service: Service, watch: Arc<Watch>, cancel: Cancella
     let mut patience = Patience::default();
     loop {
         tokio::select! {
+            biased;
             // Polled in place, never dropped half-way.
             ended = connection.as_mut() => {
                 if let Err(error) = ended {

@@ -26,7 +26,8 @@ use framing::{Fault, Framing, Phase};
 pub struct Watch {
     /// Something must be refused; [`Watch::fault`] says what.
     faulty: AtomicBool,
-    fault: Mutex<Option<Fault>>,
+    /// With the number of its request.
+    fault: Mutex<Option<(u32, Fault)>>,
     /// Set after an upgrade: what follows is not HTTP.
     off: AtomicBool,
     in_body: AtomicBool,
@@ -34,15 +35,22 @@ pub struct Watch {
     heads: AtomicU32,
     reads: AtomicU32,
     answering: AtomicU32,
+    /// Requests that came to an answer, this one included.
+    served: AtomicU32,
 }
 
 impl Watch {
-    /// Set as soon as anything that the client sent must be refused.
+    /// Why the request that is served now must be refused. One that came whole before the fault
+    /// passes; none that comes after it does.
     pub fn fault(&self) -> Option<Fault> {
         if !self.faulty.load(Ordering::Acquire) {
             return None;
         }
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+        let fault = *self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let (number, fault) = fault?;
+        // Both count from the first head and may wrap.
+        let ahead = number.wrapping_sub(self.served.load(Ordering::Relaxed));
+        (ahead == 0 || ahead > u32::MAX / 2).then_some(fault)
     }
 
     /// Stops the reader: the connection becomes a tunnel.
@@ -53,6 +61,7 @@ impl Watch {
     /// Counts a request in answer until the value is dropped.
     pub fn answering(self: &Arc<Self>) -> Answering {
         self.answering.fetch_add(1, Ordering::Relaxed);
+        self.served.fetch_add(1, Ordering::Relaxed);
         Answering(Arc::clone(self))
     }
 
@@ -79,7 +88,8 @@ impl Watch {
         self.heads.store(framing.heads(), Ordering::Relaxed);
         self.reads.fetch_add(1, Ordering::Relaxed);
         if let Some(fault) = framing.fault() {
-            *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+            *self.fault.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((framing.heads(), fault));
             self.faulty.store(true, Ordering::Release);
         }
     }

@@ -23,9 +23,17 @@ const WRITE_STEP_MS: i64 = 5 * 60 * 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub id: u64,
+    /// The id as text, made once: every request carries it along.
+    pub name: Arc<str>,
     pub user: Arc<str>,
     /// The login.
     pub since: Timestamp,
+}
+
+impl Session {
+    pub(super) fn new(id: u64, user: &str, since: Timestamp) -> Self {
+        Self { id, name: id.to_string().into(), user: user.into(), since }
+    }
 }
 
 /// A session with its times.
@@ -150,7 +158,7 @@ mod tests {
     fn table(entries: &[(u64, i64, i64)]) -> Table {
         let mut table = Table::default();
         for (id, born, used) in entries {
-            let session = Session { id: *id, user: "ann".into(), since: Timestamp::UNIX_EPOCH };
+            let session = Session::new(*id, "ann", Timestamp::UNIX_EPOCH);
             table.insert(hash(*id), Entry::new(session, *born, *used));
         }
         table

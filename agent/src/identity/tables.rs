@@ -12,7 +12,13 @@ use crate::store::{Feature, NewEvent, Tx};
 /// The tables of this feature, to be given to `Store::open`.
 pub const FEATURE: Feature = Feature {
     name: "identity",
-    migrations: &["CREATE TABLE identity_instance (
+    migrations: &[
+        FIRST,
+        "CREATE INDEX identity_link_open ON identity_link (id) WHERE state = 'open'",
+    ],
+};
+
+const FIRST: &str = "CREATE TABLE identity_instance (
             id TEXT NOT NULL,
             machine TEXT NOT NULL,
             created_ms INTEGER NOT NULL
@@ -37,8 +43,7 @@ pub const FEATURE: Feature = Feature {
             boot TEXT NOT NULL,
             mono_ms INTEGER NOT NULL,
             wall_ms INTEGER NOT NULL
-        ) STRICT;"],
-};
+        ) STRICT;";
 
 /// A link can be used for this long.
 pub(super) const LINK_LIFE_MS: i64 = 10 * 60 * 1000;
@@ -46,6 +51,10 @@ pub(super) const LINK_LIFE_MS: i64 = 10 * 60 * 1000;
 const LINK_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
 /// Links that are kept at one time; the oldest make room.
 const LINKS_MAX: u32 = 1024;
+/// Links that can be used at one time; the oldest make room.
+pub(super) const OPEN_MAX: u32 = 32;
+/// Old links that one look finds; the next one finds more.
+const FORGOTTEN_AT_ONCE: u32 = 64;
 /// Refusals of one link that are told as events: a link that is tried for ever fills no disk.
 const REFUSALS_TOLD: i64 = 10;
 
@@ -123,9 +132,40 @@ pub(super) fn create_link(
            (SELECT id FROM identity_link ORDER BY id DESC LIMIT ?1)",
         [LINKS_MAX],
     )?;
+    drop_open(tx, now)?;
     let message = format!("a login link was made for {user}; it can be used once, for 10 minutes");
     let data = serde_json::json!({ "link": id });
     tx.event(NewEvent::new("login.created", user, message).with(data)).map(|_seq| ())
+}
+
+/// Takes the oldest unused links away where there are too many.
+fn drop_open(tx: &mut Tx<'_>, now: &Stamp) -> rusqlite::Result<()> {
+    let (over, late): (Vec<Found>, Vec<Found>) =
+        open(tx, OPEN_MAX)?.into_iter().partition(|link| !link.late(now));
+    for link in &late {
+        expire_link(tx, link)?;
+    }
+    for link in &over {
+        tx.execute("UPDATE identity_link SET state = 'expired' WHERE id = ?1", [link.id])?;
+        let message = format!(
+            "a login link of {} can no longer be used: {OPEN_MAX} newer ones were made",
+            link.user
+        );
+        let data = serde_json::json!({ "link": link.id });
+        tx.event(NewEvent::new("login.dropped", link.user.as_str(), message).with(data))?;
+    }
+    Ok(())
+}
+
+/// Unused links without the newest `skip`, by the index of their own.
+fn open(connection: &Connection, skip: u32) -> rusqlite::Result<Vec<Found>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {LINK_COLUMNS} FROM identity_link WHERE state = 'open'
+             ORDER BY id DESC LIMIT -1 OFFSET ?1"
+        ))?
+        .query_map([skip], Found::read)?
+        .collect()
 }
 
 /// How the link stands, and whether using it now would change anything on disk.
@@ -215,12 +255,20 @@ fn expire_link(tx: &mut Tx<'_>, found: &Found) -> rusqlite::Result<()> {
 
 /// Links that are due: unused ones past their life, and those that nobody needs to know any more.
 fn due(connection: &Connection, now: &Stamp) -> rusqlite::Result<(Vec<Found>, Vec<i64>)> {
-    let mut query = connection.prepare(&format!("SELECT {LINK_COLUMNS} FROM identity_link"))?;
-    let links = query.query_map([], Found::read)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let old = |link: &Found| link.created.elapsed_ms(now).is_none_or(|age| age >= LINK_KEPT_MS);
-    let forgotten = links.iter().filter(|link| old(link)).map(|link| link.id).collect();
-    let late = links.into_iter().filter(|link| link.state == "open" && link.late(now));
-    Ok((late.collect(), forgotten))
+    let late = open(connection, 0)?.into_iter().filter(|link| link.late(now)).collect();
+    // The lowest ids are the oldest links, so that the look ends with the first that is kept.
+    let mut oldest = connection.prepare_cached(&format!(
+        "SELECT {LINK_COLUMNS} FROM identity_link ORDER BY id LIMIT {FORGOTTEN_AT_ONCE}"
+    ))?;
+    let mut forgotten = Vec::new();
+    for link in oldest.query_map([], Found::read)? {
+        let link = link?;
+        if link.created.elapsed_ms(now).is_some_and(|age| age < LINK_KEPT_MS) {
+            break;
+        }
+        forgotten.push(link.id);
+    }
+    Ok((late, forgotten))
 }
 
 pub(super) fn any_link_due(connection: &Connection, now: &Stamp) -> rusqlite::Result<bool> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use futures_util::{StreamExt, stream};
 use secrecy::ExposeSecret;
 
 use super::*;
@@ -298,13 +299,58 @@ async fn the_oldest_of_too_many_sessions_ends() {
     let bench = Bench::new().await;
     let first = bench.login().await;
     let second = bench.login().await;
-    let logins = (0..1023).map(|_| bench.login());
-    let rest = futures_util::future::join_all(logins).await;
+    // More at once would be more open links than there may be.
+    let logins = stream::iter(0..1023).map(|_| bench.login()).buffer_unordered(16);
+    let rest: Vec<Login> = logins.collect().await;
     assert!(!bench.alive(&first) && bench.alive(&second));
     assert!(rest.iter().all(|login| bench.alive(login)));
     assert_eq!(bench.identity.session_count(), 1024);
     assert_eq!(bench.rows("identity_session").await, 1024);
     assert_eq!(bench.count("session.dropped").await, 1);
+}
+
+#[tokio::test]
+async fn the_oldest_of_too_many_open_links_is_dropped() {
+    let mut bench = Bench::new().await;
+    let used = bench.link().await;
+    assert!(matches!(bench.redeem(&used).await, Redeemed::Login(_)));
+    let (first, second) = (bench.link().await, bench.link().await);
+    for _ in 2..=tables::OPEN_MAX {
+        bench.link().await;
+    }
+    assert_eq!(bench.count("login.dropped").await, 1);
+    assert!(matches!(bench.redeem(&first).await, Redeemed::Expired { .. }));
+    assert!(matches!(bench.redeem(&second).await, Redeemed::Login(_)));
+    assert!(matches!(bench.redeem(&used).await, Redeemed::Used { .. }));
+    // Expired ones take nobody's place.
+    bench.now = bench.now.after(10 * MINUTE);
+    for _ in 0..tables::OPEN_MAX {
+        bench.link().await;
+    }
+    assert_eq!(bench.count("login.dropped").await, 1);
+    assert_eq!(bench.count("login.expired").await, tables::OPEN_MAX as usize - 1);
+}
+
+#[tokio::test]
+async fn the_sweep_reads_by_index_and_forgets_in_portions() {
+    let mut bench = Bench::new().await;
+    for _ in 0..150 {
+        bench.link().await;
+    }
+    let plan = |c: &rusqlite::Connection| {
+        let mut plan = c.prepare(
+            "EXPLAIN QUERY PLAN SELECT * FROM identity_link WHERE state = 'open' ORDER BY id DESC",
+        )?;
+        let steps = plan.query_map([], |row| row.get::<_, String>(3))?;
+        steps.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let plan = bench.store.read(plan).await.unwrap();
+    assert!(plan.iter().all(|step| step.contains("identity_link_open")), "{plan:?}");
+    bench.now = bench.now.after(8 * DAY);
+    for left in [86, 22, 0] {
+        bench.identity.tidy(bench.now, false).await;
+        assert_eq!(bench.rows("identity_link").await, left);
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! One connection a request; every answer has a size limit and every call a deadline.
 
+use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +20,8 @@ use tokio::net::UnixStream;
 pub enum HttpError {
     #[error("cannot connect to {socket}")]
     Connect { socket: PathBuf, source: io::Error },
+    #[error("user {found} listens on {socket}, and user {wanted} is expected")]
+    Stranger { socket: PathBuf, found: u32, wanted: u32 },
     #[error("the exchange with {socket} failed")]
     Exchange { socket: PathBuf, source: hyper::Error },
     #[error("{socket} gave more than {limit} bytes")]
@@ -34,8 +37,38 @@ pub async fn exchange(
     limit: usize,
     deadline: Duration,
 ) -> Result<Response<Bytes>, HttpError> {
+    whole(socket, open(socket, request), limit, deadline).await
+}
+
+/// The same, if the user `uid` listens there; else nothing is sent. For a socket that lies where
+/// somebody else may put another in its place.
+pub async fn exchange_with(
+    uid: u32,
+    socket: &Path,
+    request: Request<Full<Bytes>>,
+    limit: usize,
+    deadline: Duration,
+) -> Result<Response<Bytes>, HttpError> {
+    let checked = async {
+        let stream = connect(socket).await?;
+        let fail = |source| HttpError::Connect { socket: socket.to_owned(), source };
+        let found = super::socket::peer(&stream).map_err(fail)?.uid;
+        if found != uid {
+            return Err(HttpError::Stranger { socket: socket.to_owned(), found, wanted: uid });
+        }
+        send(socket, stream, request).await
+    };
+    whole(socket, checked, limit, deadline).await
+}
+
+async fn whole(
+    socket: &Path,
+    opened: impl Future<Output = Result<Response<Incoming>, HttpError>>,
+    limit: usize,
+    deadline: Duration,
+) -> Result<Response<Bytes>, HttpError> {
     let whole = async {
-        let response = open(socket, request).await?;
+        let response = opened.await?;
         let (head, body) = response.into_parts();
         #[expect(clippy::disallowed_methods, reason = "this is the place: the body is Limited")]
         let body = Limited::new(body, limit).collect().await;
@@ -54,9 +87,19 @@ pub async fn open(
     socket: &Path,
     request: Request<Full<Bytes>>,
 ) -> Result<Response<Incoming>, HttpError> {
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(|source| HttpError::Connect { socket: socket.to_owned(), source })?;
+    send(socket, connect(socket).await?, request).await
+}
+
+async fn connect(socket: &Path) -> Result<UnixStream, HttpError> {
+    let stream = UnixStream::connect(socket).await;
+    stream.map_err(|source| HttpError::Connect { socket: socket.to_owned(), source })
+}
+
+async fn send(
+    socket: &Path,
+    stream: UnixStream,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, HttpError> {
     let fail = |source| HttpError::Exchange { socket: socket.to_owned(), source };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(fail)?;
     #[expect(
@@ -69,4 +112,25 @@ pub async fn open(
         }
     });
     sender.send_request(request).await.map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn another_users_socket_gets_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let other = nix::unistd::geteuid().as_raw() + 1;
+        let request = Request::get("/").body(Full::default()).unwrap();
+        let asked = exchange_with(other, &path, request, 10, Duration::from_secs(5)).await;
+        assert!(matches!(asked, Err(HttpError::Stranger { .. })), "{asked:?}");
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert_eq!(stream.read(&mut [0; 10]).await.unwrap(), 0);
+    }
 }

@@ -1,12 +1,17 @@
 //! Processes as `/proc` shows them: identity that a recycled pid cannot fake, and the tree below.
 
+pub mod environment;
+
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+
+pub use self::environment::{with_environment, with_environment_start};
 
 /// A process that can be recognised again: a pid alone may have been given to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +47,7 @@ impl ProcessId {
 pub struct Stat {
     pub state: char,
     pub parent: i32,
+    pub session: i32,
     pub start_ticks: u64,
 }
 
@@ -56,8 +62,9 @@ impl Stat {
         let mut fields = fields.split(' ');
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
-        let start_ticks = fields.nth(17)?.parse().ok()?;
-        Some(Self { state, parent, start_ticks })
+        let session = fields.nth(1)?.parse().ok()?;
+        let start_ticks = fields.nth(15)?.parse().ok()?;
+        Some(Self { state, parent, session, start_ticks })
     }
 }
 
@@ -70,32 +77,14 @@ pub fn boot_id() -> String {
 
 /// Every pid there is now.
 pub fn all() -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else {
+    all_in(Path::new("/proc"))
+}
+
+fn all_in(proc: &Path) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(proc) else {
         return Vec::new();
     };
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
-}
-
-/// Every living process whose environment holds exactly `NAME=value`.
-///
-/// Children inherit it, so a tree is found whose parents are long gone.
-pub fn with_environment(entry: &str) -> Vec<i32> {
-    having_environment(|one| one == entry.as_bytes())
-}
-
-/// Every living process whose environment has an entry that begins with `start`.
-pub fn with_environment_start(start: &str) -> Vec<i32> {
-    having_environment(|one| one.starts_with(start.as_bytes()))
-}
-
-fn having_environment(wanted: impl Fn(&[u8]) -> bool) -> Vec<i32> {
-    all()
-        .into_iter()
-        .filter(|pid| {
-            fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|text| text.split(|b| *b == 0).any(&wanted))
-        })
-        .collect()
 }
 
 /// Every process below `root`, by the chain of parents; zombies too, until somebody reaps them.
@@ -110,6 +99,12 @@ pub fn descendants(root: i32) -> Vec<i32> {
         at += 1;
     }
     found.split_off(1)
+}
+
+/// Every process in the session that this one leads, itself included.
+pub fn of_session(leader: i32) -> Vec<i32> {
+    let belongs = |pid: &i32| Stat::read(*pid).is_some_and(|stat| stat.session == leader);
+    all().into_iter().filter(belongs).collect()
 }
 
 /// Closes every descriptor but the three standard ones: what whoever started us left open.
@@ -165,8 +160,9 @@ mod tests {
 
     #[test]
     fn a_command_name_with_brackets_does_not_shift_the_fields() {
-        let line = "7 (a) b (c)) S 5 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 0 0";
+        let line = "7 (a) b (c)) S 5 7 6 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 0 0";
         let stat = Stat::parse(line).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.start_ticks), ('S', 5, 987));
+        assert_eq!((stat.state, stat.parent, stat.session), ('S', 5, 6));
+        assert_eq!(stat.start_ticks, 987);
     }
 }

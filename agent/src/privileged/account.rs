@@ -1,11 +1,12 @@
 //! The account that apps run under.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use nix::unistd::{Gid, Uid, User};
 use serde::{Deserialize, Serialize};
 
-use crate::os::command::Account;
+use crate::os::command::{Account, Program};
 
 /// A user of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,22 @@ impl UnitUser {
     pub(super) fn account(&self) -> Option<Account> {
         let own = nix::unistd::geteuid() == Uid::from_raw(self.uid);
         (!own).then(|| Account { uid: self.uid, gid: self.gid, groups: self.groups.clone() })
+    }
+
+    /// A shell script of ours that runs as this user; it gets the arguments as `$1` and so on.
+    pub(super) fn script(
+        &self,
+        script: &str,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Program {
+        let own = ["-c", script, "sh"].map(str::to_owned);
+        Program {
+            program: PathBuf::from("/bin/sh"),
+            arguments: own.into_iter().chain(arguments).collect(),
+            environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+            folder: PathBuf::from("/"),
+            account: self.account(),
+        }
     }
 }
 

@@ -4,17 +4,21 @@
 //! finds it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::keeper::files::{Folder, Kept};
 use super::{Refusal, RootConfig, keeper};
+use crate::base::chain::Chain;
 use crate::base::ids::AppName;
 use crate::base::limits;
+use crate::os::process::environment;
 use crate::os::{clock, file, process};
 
-/// How long after a round of SIGKILL the next look is taken.
-const STEP: std::time::Duration = std::time::Duration::from_millis(20);
+/// How long after a round of SIGKILL the next look is taken, the first time and at most.
+const STEP: Duration = Duration::from_millis(20);
+const STEP_MAX: Duration = Duration::from_millis(500);
 
 /// Kills until nothing is left; says how many there were.
 pub(super) async fn sweep(
@@ -31,14 +35,10 @@ pub(super) async fn sweep(
         end(kept.keeper.pid);
     }
     let deadline = clock::since_boot() + limits::KILL_WAIT;
+    let mut step = STEP;
     let mut killed = BTreeSet::new();
     loop {
-        let mut left = if let Some(generation) = generation {
-            process::with_environment(&format!("STATIOND_UNIT={}", root.unit(app, generation)))
-        } else {
-            let start = format!("STATIOND_UNIT={}/{app}/", root.instance);
-            process::with_environment_start(&start)
-        };
+        let mut left = marked(root, app, generation).await?;
         left.extend(holder(&folder).filter(|_| generation.is_none()));
         let count = |length| u32::try_from(length).unwrap_or(u32::MAX);
         if left.is_empty() {
@@ -51,8 +51,27 @@ pub(super) async fn sweep(
             end(pid);
             killed.insert(pid);
         }
-        tokio::time::sleep(STEP).await;
+        tokio::time::sleep(step).await;
+        step = (step * 2).min(STEP_MAX);
     }
+}
+
+/// Every process that was started for the app.
+async fn marked(
+    root: &RootConfig,
+    app: &AppName,
+    generation: Option<u64>,
+) -> Result<Vec<i32>, Refusal> {
+    let (all, one) = (format!("STATIOND_UNIT={}/{app}/", root.instance), generation);
+    let one = one.map(|generation| format!("STATIOND_UNIT={}", root.unit(app, generation)));
+    let wanted = move |entry: &[u8]| match &one {
+        Some(one) => entry == one.as_bytes(),
+        None => entry.starts_with(all.as_bytes()),
+    };
+    environment::find(wanted, limits::KILL_WAIT).await.map_err(|error| {
+        let error = Chain(&error);
+        Refusal::StartFailed(format!("what is left of an earlier run is not known: {error}"))
+    })
 }
 
 /// A keeper that has only just started has no `keeper.json` yet; its lock names it.

@@ -1,6 +1,7 @@
 //! What is started, exactly, and which verbs are refused.
 
 use super::*;
+use crate::base::limits;
 
 fn user() -> UnitUser {
     UnitUser {
@@ -29,7 +30,7 @@ fn root() -> RootConfig {
             kind: Kind::JupyterLab,
             command: Vec::new(),
             workspace: "/mnt/stationd/workspace".into(),
-            make_workspace: false,
+            own_workspace: false,
             folder: "/mnt/stationd/workspace/Users/ada".into(),
         }],
     }
@@ -137,5 +138,34 @@ async fn a_missing_program_names_the_places() {
         "(login PATH)",
     ] {
         assert!(message.contains(place), "{place} is not in: {message}");
+    }
+}
+
+/// A login shell that does as it likes.
+fn shell(folder: &std::path::Path, script: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join("shell");
+    crate::os::file::write_atomic(&path, format!("#!/bin/sh\n{script}\n").as_bytes(), 0o755)
+        .unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o755);
+    path
+}
+
+#[tokio::test]
+async fn the_login_path_is_known_as_soon_as_the_shell_has_said_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut root = root();
+    root.user = UnitUser::own();
+    let table = [
+        ("printf '@stationd@/made/up@stationd@'; sleep 311", "/made/up"),
+        ("sleep 311 & printf 'hello @stationd@/made/up@stationd@'", "/made/up"),
+        ("yes", "/usr/local/bin:/usr/bin:/bin"),
+        ("exit 1", "/usr/local/bin:/usr/bin:/bin"),
+    ];
+    for (script, path) in table {
+        root.user.shell = shell(folder.path(), script);
+        let before = crate::os::clock::since_boot();
+        assert_eq!(find::login_path(&root).await, path, "{script}");
+        assert!(crate::os::clock::since_boot() < before + limits::USER_STEP / 2, "{script}");
     }
 }

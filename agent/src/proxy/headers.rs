@@ -5,9 +5,12 @@
 //! other fields, repeated ones too, go through as they came.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, SET_COOKIE, TE, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, HeaderName, SET_COOKIE, TE,
+    UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
+
+use crate::base::ids::TOKEN_PREFIX;
 
 /// What an app is told about the client, and what it is not.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +35,8 @@ const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const SCHEME: HeaderName = HeaderName::from_static("x-scheme");
 const RSTUDIO_REQUEST: HeaderName = HeaderName::from_static("x-rstudio-request");
 const RSTUDIO_ROOT: HeaderName = HeaderName::from_static("x-rstudio-root-path");
+/// How many fields say something about the client.
+const ADDED: usize = 6;
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE_TOKEN: HeaderValue = HeaderValue::from_static("Upgrade");
 
@@ -42,7 +47,7 @@ pub fn to_app(headers: &mut HeaderMap, about: &About<'_>) {
     for name in gone {
         headers.remove(name);
     }
-    if about.by_token {
+    if about.by_token || headers.get_all(AUTHORIZATION).iter().any(carries_our_token) {
         headers.remove(AUTHORIZATION);
     }
     without_cookie(headers, about.cookie_name);
@@ -53,6 +58,8 @@ pub fn to_app(headers: &mut HeaderMap, about: &About<'_>) {
         headers.insert(CONNECTION, UPGRADE_TOKEN);
         headers.insert(UPGRADE, WEBSOCKET);
     }
+    // Once, instead of at every other insertion.
+    headers.reserve(ADDED);
     let scheme = HeaderValue::from_static(if about.tls { "https" } else { "http" });
     headers.insert(FORWARDED_FOR, about.peer.clone());
     headers.insert(REAL_IP, about.peer.clone());
@@ -153,37 +160,45 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty())
 }
 
+/// A token of ours in any scheme, whether it still holds or not.
+fn carries_our_token(value: &HeaderValue) -> bool {
+    let mut words = value.as_bytes().split(u8::is_ascii_whitespace).skip(1);
+    words.any(|word| word.starts_with(TOKEN_PREFIX.as_bytes()))
+}
+
 fn takes_trailers(value: &HeaderValue) -> bool {
     tokens(value).any(|token| token.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Takes our cookie out of every `Cookie` field; the others keep their bytes.
 fn without_cookie(headers: &mut HeaderMap, ours: &str) {
-    let is_ours = |pair: &[u8]| names_cookie(pair, ours);
-    let pairs = |value: &HeaderValue| {
-        let bytes = value.as_bytes();
-        bytes.split(|byte| *byte == b';').any(is_ours)
-    };
-    if !headers.get_all(COOKIE).iter().any(pairs) {
+    let Entry::Occupied(mut fields) = headers.entry(COOKIE) else {
         return;
-    }
-    let fields: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
-    headers.remove(COOKIE);
-    for field in fields {
-        if !pairs(&field) {
-            headers.append(COOKIE, field);
-            continue;
-        }
-        let parts = field.as_bytes().split(|byte| *byte == b';');
-        let kept: Vec<&[u8]> = parts.filter(|pair| !is_ours(pair)).collect();
-        let joined = kept.join(&b';');
-        let left = joined.trim_ascii_start();
-        if let Ok(value) = HeaderValue::from_bytes(left)
-            && !left.is_empty()
-        {
-            headers.append(COOKIE, value);
+    };
+    let mut emptied = false;
+    for field in fields.iter_mut() {
+        if let Some(left) = without_pair(field.as_bytes(), ours) {
+            emptied |= left.is_empty();
+            *field = HeaderValue::from_bytes(&left).unwrap_or(HeaderValue::from_static(""));
         }
     }
+    if emptied {
+        let (name, fields) = fields.remove_entry_mult();
+        let left: Vec<HeaderValue> = fields.filter(|field| !field.is_empty()).collect();
+        for field in left {
+            headers.append(&name, field);
+        }
+    }
+}
+
+/// A `Cookie` field without our cookie; none if ours is not in it.
+fn without_pair(field: &[u8], ours: &str) -> Option<Vec<u8>> {
+    let is_ours = |pair: &&[u8]| names_cookie(pair, ours);
+    let mut pairs = field.split(|byte| *byte == b';');
+    let before = pairs.position(|pair| is_ours(&pair))?;
+    let all = field.split(|byte| *byte == b';');
+    let kept: Vec<&[u8]> = all.take(before).chain(pairs.filter(|pair| !is_ours(pair))).collect();
+    Some(kept.join(&b';').trim_ascii_start().to_vec())
 }
 
 /// Whether `name`, `name=value` or `name=value; …` is about the cookie `name`.

@@ -13,12 +13,13 @@ use station_proto::problem::Problem;
 use crate::proxy::{Body, Pages, Unavailable, headers};
 
 const APP_STATE: HeaderName = HeaderName::from_static("x-app-state");
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// What kind of answer the client can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
     /// A browser opens a page.
-    page: bool,
+    pub(super) page: bool,
     /// The method changes nothing.
     safe: bool,
 }
@@ -27,10 +28,10 @@ impl Asked {
     pub(super) fn of(request: &Request<Incoming>) -> Self {
         let fields = request.headers();
         let safe = matches!(*request.method(), Method::GET | Method::HEAD);
-        let text = |name: &str| fields.get(name).and_then(|value| value.to_str().ok());
-        let accepts = || text(ACCEPT.as_str()).is_some_and(|kinds| kinds.contains("text/html"));
-        let navigates = text("sec-fetch-mode").map_or_else(accepts, |mode| mode == "navigate");
-        Self { page: safe && navigates && !headers::asks_websocket(fields), safe }
+        let text = |name: &HeaderName| fields.get(name).and_then(|value| value.to_str().ok());
+        let accepts = || text(&ACCEPT).is_some_and(|kinds| kinds.contains("text/html"));
+        let navigates = || text(&FETCH_MODE).map_or_else(accepts, |mode| mode == "navigate");
+        Self { page: safe && navigates() && !headers::asks_websocket(fields), safe }
     }
 }
 

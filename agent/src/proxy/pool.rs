@@ -4,6 +4,8 @@
 //! switch, and a connection that the app has closed shows when it is taken out. A connection goes
 //! back only after a whole answer to a whole request.
 
+mod stream;
+
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -15,11 +17,13 @@ use std::time::Duration;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tokio::runtime::{self, Handle};
 use tokio::time::{sleep, timeout};
 
 use crate::base::limits;
 use crate::os::{clock, socket};
 use crate::proxy::forward::Upload;
+pub(super) use stream::{AppStream, Names};
 
 /// Why an app could not be reached.
 #[derive(Debug, thiserror::Error)]
@@ -34,21 +38,15 @@ pub enum ConnectError {
     Handshake { socket: PathBuf, source: hyper::Error },
 }
 
-/// How field names reach the app. Their case means nothing in HTTP and costs a map a request;
-/// but some websocket servers look for `Sec-WebSocket-Key` to the letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Names {
-    AnyCase,
-    AsSent,
-}
-
 /// One connection to an app.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) sender: SendRequest<Upload>,
-    pub(super) connection: Box<Connection<TokioIo<UnixStream>, Upload>>,
+    pub(super) connection: Box<Connection<TokioIo<AppStream>, Upload>>,
     ended: bool,
     idle_since: Duration,
+    /// The event loop that hears from its socket; any other one would have to be woken by it.
+    home: runtime::Id,
 }
 
 impl Link {
@@ -88,9 +86,11 @@ impl Pool {
 
     /// An idle connection, or a new one.
     pub(super) async fn take(&self) -> Result<Taken, ConnectError> {
-        while let Some(mut link) = self.pop() {
+        while let Some(link) = self.pop() {
             let idle = clock::since_boot().saturating_sub(link.idle_since);
-            if idle < limits::APP_IDLE && link.is_ready() {
+            // Whether the app has closed it shows when the request is sent: then it comes back
+            // unsent and goes by a new connection.
+            if idle < limits::APP_IDLE && link.sender.is_ready() {
                 let idle = Some(idle);
                 return Ok(Taken { link, idle });
             }
@@ -135,9 +135,11 @@ impl Pool {
             });
         }
         let (sender, connection) = http1::Builder::new()
-            .preserve_header_case(names == Names::AsSent)
+            // That of its answer; see `stream` for that of the request.
+            .preserve_header_case(names == Names::AsBrowsers)
+            .title_case_headers(names == Names::AsBrowsers)
             .max_buf_size(limits::CONNECTION_BUFFER)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(AppStream::new(stream, names)))
             .await
             .map_err(|source| ConnectError::Handshake { socket: self.socket.clone(), source })?;
         Ok(Link {
@@ -145,6 +147,7 @@ impl Pool {
             connection: Box::new(connection),
             ended: false,
             idle_since: Duration::ZERO,
+            home: Handle::current().id(),
         })
     }
 
@@ -167,7 +170,11 @@ impl Pool {
         ConnectError::Connect { socket: self.socket.clone(), source }
     }
 
+    /// The connection of this event loop that was used last.
     fn pop(&self) -> Option<Link> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        let here = Handle::current().id();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = idle.iter().rposition(|link| link.home == here)?;
+        Some(idle.remove(place))
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn open(
     client: OnUpgrade,
     owner: Owner,
 ) -> Result<Response<Body>, ForwardError> {
-    let link = pool.connect(Names::AsSent).await;
+    let link = pool.connect(Names::AsBrowsers).await;
     let link = link.map_err(ForwardError::Connect)?;
     let Link { mut sender, connection, .. } = link;
     let mut connection = Box::pin(connection.with_upgrades());

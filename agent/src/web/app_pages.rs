@@ -17,6 +17,8 @@ use crate::web::words;
 pub enum Fault {
     /// The supervisor says that it does not run; see its phase.
     NotRunning,
+    /// It was wanted, and its start did not begin.
+    NotStarted(String),
     /// It should run, but its socket refused the connection.
     CannotConnect(String),
     /// It took the request and broke the connection before it answered.
@@ -56,7 +58,7 @@ pub fn app_starting(app: &App, format: Format) -> Page {
 pub fn app_down(down: &AppDown<'_>, format: Format) -> Page {
     let app = down.app;
     let status = match down.fault {
-        Fault::NotRunning => StatusCode::SERVICE_UNAVAILABLE,
+        Fault::NotRunning | Fault::NotStarted(_) => StatusCode::SERVICE_UNAVAILABLE,
         Fault::CannotConnect(_) | Fault::Broke(_) => StatusCode::BAD_GATEWAY,
         Fault::TimedOut => StatusCode::GATEWAY_TIMEOUT,
     };
@@ -83,7 +85,9 @@ fn follow(status: StatusCode, kind: &'static str, title: &str, app: &App) -> Dra
 fn headline(down: &AppDown<'_>) -> String {
     let name = &down.app.name;
     match (down.fault, down.app.phase) {
-        (Fault::TimedOut, _) | (_, AppPhase::Degraded) => format!("{name} does not answer"),
+        (Fault::TimedOut, _) | (_, AppPhase::Degraded) => {
+            format!("{name} runs but does not answer")
+        }
         (_, AppPhase::Stopped) => format!("{name} is stopped"),
         (_, AppPhase::Stopping) => format!("{name} is being stopped"),
         (_, AppPhase::Unavailable) => format!("{name} cannot be started on this machine"),
@@ -96,6 +100,7 @@ fn headline(down: &AppDown<'_>) -> String {
 fn evidence(down: &AppDown<'_>) -> String {
     let seen = match down.fault {
         Fault::NotRunning => String::new(),
+        Fault::NotStarted(error) => format!("it could not be started ({error})"),
         Fault::CannotConnect(error) => format!("its socket refused the connection ({error})"),
         Fault::Broke(error) => format!("it broke the connection before it answered ({error})"),
         Fault::TimedOut => "it took the request and did not answer in time".to_owned(),
@@ -109,7 +114,8 @@ fn evidence(down: &AppDown<'_>) -> String {
 
 fn advice(app: &App) -> String {
     let own = app.last_end.as_ref().map_or("", |end| end.action.as_str());
-    if !own.is_empty() {
+    // What was to be done about its last end is done when it runs again.
+    if !own.is_empty() && app.phase != AppPhase::Degraded {
         return own.to_owned();
     }
     let name = &app.name;

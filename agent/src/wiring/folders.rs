@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::config::Paths;
 use crate::os::file::{self, FileError, Locked};
-use crate::privileged::UnitUser;
 
 /// Why this folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,16 +43,4 @@ pub(super) fn prepare(paths: &Paths) -> Result<Locked, FoldersError> {
             Err(FoldersError::AlreadyRunning { path, holder: holder.0 })
         }
     }
-}
-
-/// The folder of the driver `directory` is made where it is missing, and given to its user. One
-/// that exists keeps its owner.
-pub(super) fn workspace(path: &Path, user: &UnitUser) -> Result<(), FoldersError> {
-    let unusable = |source| FoldersError::Unusable { path: path.display().to_string(), source };
-    if path.exists() {
-        return Ok(());
-    }
-    file::ensure_dir(path, 0o755).map_err(unusable)?;
-    std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
-        .map_err(|source| unusable(FileError::Write { path: path.to_owned(), source }))
 }

@@ -112,7 +112,7 @@ pub(super) fn spawn(
         loopback: listen.loopback(),
     });
     let table = table(&common.tasks, &common.apps);
-    let outside = proxy_to_parts::outside(&common.identity, &common.apps, &site, &common.tasks);
+    let outside = proxy_to_parts::outside(&common.identity, &common.apps, &site);
     let proxy = proxy::spawn(&common.tasks, table, proxy::Config::default(), metrics, outside);
     // What counts is what the browser sees: another proxy may end TLS in front of us.
     let cookie = SessionCookie::new(&common.instance.id, url.starts_with("https://"));

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::edges::admin_to_parts::Parts;
 use super::edges::{config_to_apps, config_to_privileged};
 use super::public::{self, Bound};
-use super::{Outside, StartError, facts, folders, log, reload};
+use super::{Outside, StartError, facts, log, reload};
 use crate::admin::rules::Owners;
 use crate::admin::{self, Sources};
 use crate::apps::{self, Apps};
@@ -109,17 +109,13 @@ pub(super) async fn start(
         &instance.id,
     )
     .map_err(StartError::User)?;
-    let workspace = config_to_privileged::workspace(&settled.config, &outside.paths);
-    if settled.invalid.is_none() {
-        folders::workspace(workspace, &root.user)?;
-    }
     // Both sockets come before the first part: what cannot be bound leaves nothing running.
     let bound = Bound::bind(outside, &settled, &instance).await?;
     let admin = &outside.paths.admin_socket;
     let socket = admin::socket::bind(admin).await.map_err(StartError::Socket)?;
 
     let (tasks, ended) = Tasks::new();
-    let specs = config_to_apps::specs(&settled.config);
+    let specs = settled.invalid.is_none().then(|| config_to_apps::specs(&settled.config));
     let (root, root_rx) = watch::channel(Arc::new(root));
     let privileged = Privileged::in_process(root_rx);
     let apps = apps::spawn(&tasks, store.clone(), privileged, specs);

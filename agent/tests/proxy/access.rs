@@ -55,6 +55,10 @@ async fn other_sites_get_nowhere_with_our_cookie() {
         assert_eq!(status(&head), 403, "{fields}");
     }
     assert!(rig.record.saw_nothing());
+    // Nor do they keep the session alive.
+    assert_eq!(*rig.outside.used.lock().unwrap(), [""; 0]);
+    assert_eq!(status(&rig.ask("GET /apps/lab/x", "").await), 200);
+    assert_eq!(*rig.outside.used.lock().unwrap(), ["good"]);
     let by_token = "Authorization: Bearer all\r\n";
     let (_, head) = rig.websocket_from("/apps/lab/do/ws", by_token).await;
     assert_eq!(status(&head), 101);

@@ -41,7 +41,10 @@ pub(crate) struct Rig {
 pub(crate) struct Outside {
     pub(crate) revoked: Mutex<HashSet<String>>,
     pub(crate) active: Mutex<Vec<String>>,
+    pub(crate) used: Mutex<Vec<String>>,
     pub(crate) woken: Mutex<Vec<String>>,
+    /// Why no start begins.
+    pub(crate) no_start: Mutex<Option<String>>,
 }
 
 impl Credentials for Outside {
@@ -52,6 +55,9 @@ impl Credentials for Outside {
             _ => return None,
         };
         Some(Session { id: cookie.into(), user: "ada".into(), assigned })
+    }
+    fn used(&self, session: &Session) {
+        self.used.lock().unwrap().push(session.id.to_string());
     }
     fn bearer(&self, token: &str, _action: &str) -> Option<Token> {
         ["all", "little"].contains(&token).then(|| Token {
@@ -101,8 +107,10 @@ impl proxy::Sessions for Outside {
 }
 
 impl proxy::Wake for Outside {
-    fn wanted(&self, app: &str) {
+    fn wanted(&self, app: &str) -> proxy::Woken {
         self.woken.lock().unwrap().push(app.to_owned());
+        let woken = self.no_start.lock().unwrap().clone().map_or(Ok(()), Err);
+        Box::pin(std::future::ready(woken))
     }
 }
 

@@ -131,6 +131,8 @@ async fn a_dirty_head_behind_a_clean_request_gets_no_further() {
         let seen = rig.record.seen();
         assert!(!seen.contains("dirty") && !seen.contains("smuggled"), "{fields:?}: {seen}");
         assert!(answer.contains("HTTP/1.1 4"), "{fields:?}: {answer}");
+        // The clean one is no part of it.
+        assert!(seen.contains("clean") && status(&answer) == 200, "{fields:?}: {answer}");
     }
     rig.stop().await;
 }
@@ -147,5 +149,19 @@ async fn dirty_chunks_carry_no_second_request() {
         assert!(requests.iter().all(|line| line == "POST /apps/lab/do/sink"), "{body:?}");
         assert!(!answer.contains("200 OK"), "{body:?}: {answer}");
     }
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_is_too_large_gets_431_with_what_to_do() {
+    let rig = Rig::start().await;
+    let large = "x".repeat(70 * 1024);
+    for (fields, kind) in [("Sec-Fetch-Mode: navigate\r\n", "<p>"), ("", "problem+json")] {
+        let line = "GET /apps/lab/x HTTP/1.1\r\n";
+        let answer = rig.send(format!("{line}{GOOD}{fields}Cookie: c={large}\r\n\r\n")).await;
+        assert!(status(&answer) == 431 && answer.contains(kind), "{answer}");
+        assert!(answer.contains("delete the cookies"), "{answer}");
+    }
+    assert!(rig.record.saw_nothing());
     rig.stop().await;
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use stationd::proxy::{Entry, State, Table};
+use stationd::proxy::{Entry, State, Table, Unavailable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::rig::{Rig, read_head, status, until, within};
@@ -211,10 +212,45 @@ async fn apps_that_cannot_answer_are_explained() {
     let stranger = rig.ask("GET /apps/stranger/x", "").await;
     assert!(status(&stranger) == 503 && stranger.contains("runs as user"), "{stranger}");
     assert!(rig.record.saw_nothing());
-    for _ in 0..3 {
-        assert_eq!(status(&rig.ask("GET /apps/asleep/", page).await), 503);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_does_not_begin_is_told_and_tried_again() {
+    let rig = Rig::start().await;
+    let page = "Sec-Fetch-Mode: navigate\r\n";
+    *rig.outside.no_start.lock().unwrap() = Some("no process is left".to_owned());
+    let refused = rig.ask("GET /apps/asleep/", page).await;
+    assert!(status(&refused) == 503 && refused.contains("<p>asleep down"), "{refused}");
+    assert!(refused.contains("NotStarted") && refused.contains("no process is left"), "{refused}");
+    *rig.outside.no_start.lock().unwrap() = None;
+    let starts = rig.ask("GET /apps/asleep/", page).await;
+    assert!(status(&starts) == 503 && starts.contains("<p>asleep starting"), "{starts}");
+    assert_eq!(*rig.outside.woken.lock().unwrap(), ["asleep", "asleep"]);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_a_silent_app_comes_in_its_place_and_a_script_goes_on_waiting() {
+    let rig = Rig::start().await;
+    let mut table: Table = (**rig.table.borrow()).clone();
+    if let Some(Entry::App(target)) = table.get_mut("lab") {
+        target.state = State::Degraded(Unavailable { phase: "degraded".into(), ..<_>::default() });
     }
-    assert_eq!(*rig.outside.woken.lock().unwrap(), ["asleep"]);
+    rig.table.send_replace(Arc::new(table));
+    // What answers is shown, and websockets open.
+    assert_eq!(status(&rig.ask("GET /apps/lab/x", "Sec-Fetch-Mode: navigate\r\n").await), 200);
+    assert_eq!(status(&rig.websocket("/apps/lab/do/ws").await.1), 101);
+    let mut script = rig.connect().await;
+    let head = "GET /apps/lab/do/never HTTP/1.1\r\nHost: localhost\r\nCookie: st=good\r\n\r\n";
+    script.write_all(head.as_bytes()).await.unwrap();
+    let page = rig.ask("GET /apps/lab/do/never", "Sec-Fetch-Mode: navigate\r\n").await;
+    assert!(status(&page) == 503 && page.contains("x-app-state: degraded"), "{page}");
+    assert!(page.contains("<p>lab down") && page.contains("Silent"), "{page}");
+    // The request of the page was given up, that of the script was not.
+    until(|| rig.record.cancelled.load(Ordering::Relaxed) == 1).await;
+    let waits = tokio::time::timeout(Duration::from_millis(500), script.read_u8()).await;
+    assert!(waits.is_err(), "the script got {waits:?}");
     rig.stop().await;
 }
 

@@ -2,11 +2,15 @@
 
 use station_proto::cause::Cause;
 
+use crate::apps::StartOn;
+
 /// Who wants a stop, as far as the decisions differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::apps) enum StopBy {
     User,
     Down,
+    /// It left the configuration.
+    Left,
     NotReady,
 }
 
@@ -28,6 +32,10 @@ pub(in crate::apps) enum Event {
     Demand,
     /// Everything is to stop; what is wanted stays as it is.
     Down,
+    /// It is not in the configuration any more.
+    Left,
+    /// It is in the configuration, with this `start`.
+    Configured(StartOn),
     /// The program was looked for.
     Found,
     Missing(String),
@@ -80,6 +88,7 @@ pub(super) fn stopping(by: StopBy) -> &'static str {
     match by {
         StopBy::User => "being stopped on request",
         StopBy::Down => "being stopped with everything else",
+        StopBy::Left => "being stopped: it left the configuration",
         StopBy::NotReady => "being ended: it did not answer within 60 s of its start",
     }
 }

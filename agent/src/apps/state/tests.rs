@@ -135,6 +135,55 @@ fn a_stop_is_remembered_and_a_down_is_not() {
     bench.step(Event::Ended(cause(CauseKind::UserStop)));
     assert_eq!((bench.app.phase(), bench.app.wanted), (AppPhase::Stopped, true));
     assert_eq!(bench.later(600_000), [], "nothing starts again after a down");
+    let effects = bench.all([Event::Start, Event::Restart, Event::Demand, Event::Found]);
+    assert_eq!(effects, [], "whoever asks");
+
+    let mut bench = Bench::ready();
+    bench.all([Event::Down, Event::Start]);
+    let effects = bench.all([Event::Ended(cause(CauseKind::UserStop)), Event::Found]);
+    assert_eq!((bench.app.phase(), launches(&effects)), (AppPhase::Stopped, 0));
+}
+
+#[test]
+fn back_in_the_configuration_the_wish_of_the_user_holds() {
+    use AppPhase::{Starting, Stopped};
+    let table = [
+        (StartOn::Boot, None, Starting),
+        (StartOn::Boot, Some(false), Stopped),
+        (StartOn::Demand, None, Stopped),
+        (StartOn::Demand, Some(true), Starting),
+    ];
+    for (start, said, phase) in table {
+        let mut bench = Bench::new(start, said);
+        bench.step(Event::Running { generation: 4, pid: 7 });
+        bench.all([Event::Left, Event::Configured(start)]);
+        assert_eq!(bench.app.phase(), AppPhase::Stopping);
+        let effects = bench.all([Event::Ended(cause(CauseKind::UserStop))]);
+        assert_eq!(bench.app.phase(), phase, "{start:?} {said:?}");
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::SaveWanted(_))));
+    }
+}
+
+#[test]
+fn another_start_holds_at_once_and_ends_nothing() {
+    let mut bench = Bench::new(StartOn::Demand, None);
+    bench.step(Event::NothingBefore);
+    assert!(bench.step(Event::Configured(StartOn::Boot)).contains(&Effect::Find));
+    bench.all([Event::Found, Event::Launched { pid: 7 }, Event::Answered]);
+    assert_eq!(bench.step(Event::Configured(StartOn::Demand)), []);
+    assert_eq!((bench.app.phase(), bench.app.wanted), (AppPhase::Ready, true));
+
+    let mut stopped = Bench::new(StartOn::Demand, Some(false));
+    stopped.step(Event::NothingBefore);
+    assert_eq!(stopped.step(Event::Configured(StartOn::Boot)), []);
+}
+
+#[test]
+fn what_left_the_configuration_is_stopped_with_that_reason() {
+    let mut bench = Bench::new(StartOn::Demand, None);
+    bench.step(Event::Left);
+    let effects = bench.step(Event::Running { generation: 4, pid: 7 });
+    assert!(effects.contains(&Effect::Stop { by: StopBy::Left }), "{effects:?}");
 }
 
 #[test]
@@ -274,7 +323,9 @@ fn any_event() -> impl Strategy<Value = (u64, Event)> {
         Just(Event::Stop),
         Just(Event::Restart),
         Just(Event::Demand),
-        Just(Event::Down),
+        Just(Event::Left),
+        Just(Event::Configured(StartOn::Boot)),
+        Just(Event::Configured(StartOn::Demand)),
         Just(Event::Found),
         Just(Event::Missing("m".into())),
         Just(Event::Answered),
@@ -285,6 +336,8 @@ fn any_event() -> impl Strategy<Value = (u64, Event)> {
         Just(Event::Ended(cause(CauseKind::Exit))),
         Just(Event::Ended(cause(CauseKind::UserStop))),
     ];
+    // After it nothing starts any more, so it comes seldom.
+    let event = prop_oneof![100 => event, 1 => Just(Event::Down)];
     let pause = prop_oneof![0_u64..2_000, 0_u64..120_000];
     (pause, event)
 }

@@ -152,6 +152,9 @@ app = [1] => 1 app: is a number; it must be a table
 # ; [[app]] ; kind = 'jupyterlab' => 2 app.name: is missing
 [[app]] ; name = 'a' => 1 app.kind: is missing; add kind = "jupyterlab"
 [[app]] ; name = 'A' ; kind = 'jupyterlab' => 2 app.name: is not a name
+[[app]] ; name = 'jupyter' ; kind = 'jupyterlab' \
+    => 2 app.name: is kept for the classic view of JupyterLab, at /apps/jupyter/; give the app
+[[app]] ; name = 'jupyter' ; kind = 'jupyter' => 3 app.kind: not supported by this release
 [[app]] ; name = 'a' ; kind = 'jupyter' \
     => 3 app.kind: not supported by this release; use "jupyterlab"
 [[app]] ; name = 'a' ; kind = 'rstudio' => 3 app.kind: not supported by this release

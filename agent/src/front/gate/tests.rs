@@ -15,7 +15,8 @@ fn names() -> Names {
 
 const API_READ: Policy = Policy::Api { session_may: true, action: "computes/read" };
 const API_POWER: Policy = Policy::Api { session_may: false, action: "computes/stop/action" };
-const POLICIES: [Policy; 5] = [Policy::Open, Policy::Session, Policy::App, API_READ, API_POWER];
+const POLICIES: [Policy; 6] =
+    [Policy::Open, Policy::Visit, Policy::Session, Policy::App, API_READ, API_POWER];
 const COOKIES: [Cookie; 5] = [
     Cookie::Absent,
     Cookie::Twice,
@@ -37,35 +38,40 @@ const ORIGINS: [Option<&str>; 8] = [
 ];
 const SITES: [Option<&str>; 6] =
     [None, Some("same-origin"), Some("none"), Some("same-site"), Some("cross-site"), Some("")];
+/// `Sec-Fetch-Mode` and `Sec-Fetch-Dest`: none, a link, a frame, an image, a script's fetch.
+const FETCHES: [(Option<&str>, Option<&str>); 5] = [
+    (None, None),
+    (Some("navigate"), Some("document")),
+    (Some("navigate"), Some("iframe")),
+    (Some("no-cors"), Some("image")),
+    (Some("cors"), Some("empty")),
+];
 const HOSTS: [&str; 6] =
     [HOST, "evil.example", "station.example.evil.example", "station.example.", "", "10.0.0.1"];
 
 fn each(mut visit: impl FnMut(Policy, &Facts<'_>)) {
     let methods = [Method::GET, Method::HEAD, Method::POST, Method::DELETE, Method::PUT];
-    for policy in POLICIES {
-        for method in &methods {
-            for upgrade in [false, true] {
-                for (cookie, bearer) in
-                    COOKIES.iter().flat_map(|c| BEARERS.iter().map(move |b| (*c, *b)))
-                {
-                    for (origin, fetch_site) in
-                        ORIGINS.iter().flat_map(|o| SITES.iter().map(move |s| (*o, *s)))
-                    {
-                        for host in HOSTS {
-                            visit(
-                                policy,
-                                &Facts {
-                                    method,
-                                    upgrade,
-                                    tls: true,
-                                    host,
-                                    origin,
-                                    fetch_site,
-                                    cookie,
-                                    bearer,
-                                },
-                            );
-                        }
+    let credentials = || COOKIES.iter().flat_map(|c| BEARERS.iter().map(move |b| (*c, *b)));
+    let senders = || ORIGINS.iter().flat_map(|o| SITES.iter().map(move |s| (*o, *s)));
+    let kinds = || FETCHES.iter().flat_map(|f| [(f, false), (f, true)]);
+    for (policy, method) in POLICIES.iter().flat_map(|p| methods.iter().map(move |m| (*p, m))) {
+        for (cookie, bearer) in credentials() {
+            for (origin, fetch_site) in senders() {
+                for (&(fetch_mode, fetch_dest), upgrade) in kinds() {
+                    for host in HOSTS {
+                        let facts = Facts {
+                            method,
+                            upgrade,
+                            tls: true,
+                            host,
+                            origin,
+                            fetch_site,
+                            fetch_mode,
+                            fetch_dest,
+                            cookie,
+                            bearer,
+                        };
+                        visit(policy, &facts);
                     }
                 }
             }
@@ -76,9 +82,10 @@ fn each(mut visit: impl FnMut(Policy, &Facts<'_>)) {
 #[test]
 fn the_matrix() {
     let (mut seen, mut passed) = (0_u32, 0_u32);
+    let names = names();
     each(|policy, facts| {
         seen += 1;
-        let verdict = decide(policy, facts, &names());
+        let verdict = decide(policy, facts, &names);
         if let Ok(via) = verdict {
             passed += 1;
             holds_when_passed(policy, facts, via);
@@ -98,14 +105,14 @@ fn holds_when_passed(policy: Policy, facts: &Facts<'_>, via: Via) {
     let session = matches!(facts.cookie, Cookie::Known { .. });
     let token = facts.bearer == Bearer::Known { may: true };
     match via {
-        Via::Nobody => assert_eq!(policy, Policy::Open, "{at}"),
+        Via::Nobody => assert!(matches!(policy, Policy::Open | Policy::Visit), "{at}"),
         Via::Cookie => assert!(session && policy != API_POWER, "{at}"),
         Via::Bearer => assert!(token, "{at}"),
     }
     if policy == Policy::App && via == Via::Cookie {
         assert_eq!(facts.cookie, Cookie::Known { assigned: true }, "{at}");
     }
-    if policy != Policy::Open {
+    if !matches!(policy, Policy::Open | Policy::Visit) {
         assert_ne!(facts.cookie, Cookie::Twice, "{at}");
     }
     let own = facts.origin == Some("https://station.example:8443");
@@ -123,6 +130,11 @@ fn holds_when_passed(policy: Policy, facts: &Facts<'_>, via: Via) {
             "{at}"
         );
     }
+    if via != Via::Bearer && !unsafe_method && !facts.upgrade && !friend && policy != Policy::Open {
+        let own_doing = matches!(facts.fetch_site, None | Some("same-origin" | "none"));
+        let link = (facts.fetch_mode, facts.fetch_dest) == (Some("navigate"), Some("document"));
+        assert!(own_doing || link, "{at}");
+    }
 }
 
 /// What must never be refused.
@@ -131,10 +143,16 @@ fn should_pass(policy: Policy, facts: &Facts<'_>) -> bool {
     let browser = own && facts.fetch_site == Some("same-origin");
     let person = facts.cookie == Cookie::Known { assigned: true };
     let token = facts.cookie == Cookie::Absent && facts.bearer == Bearer::Known { may: true };
+    let open = matches!(policy, Policy::Open | Policy::Visit);
+    // From a mail or a chat: no Origin, another site, a whole page.
+    let link = *facts.method == Method::GET
+        && !facts.upgrade
+        && facts.origin.is_none()
+        && (facts.fetch_mode, facts.fetch_dest) == (Some("navigate"), Some("document"));
     facts.host == HOST
-        && ((person && browser && policy != API_POWER)
-            || (token && policy != Policy::Open)
-            || (browser && policy == Policy::Open))
+        && ((person && (browser || link) && policy != API_POWER)
+            || (token && !open)
+            || ((browser || link) && open))
 }
 
 fn facts<'a>(method: &'a Method, host: &'a str) -> Facts<'a> {
@@ -145,6 +163,8 @@ fn facts<'a>(method: &'a Method, host: &'a str) -> Facts<'a> {
         host,
         origin: None,
         fetch_site: None,
+        fetch_mode: None,
+        fetch_dest: None,
         cookie: Cookie::Absent,
         bearer: Bearer::Absent,
     }
@@ -205,6 +225,45 @@ fn a_public_origin_is_taken_when_tls_ends_before_us() {
     assert_eq!(decide(&with("https://public.example:1")), Err(Refusal::ForeignOrigin));
     let elsewhere = Facts { host: "localhost", ..with("https://public.example") };
     assert_eq!(decide(&elsewhere), Err(Refusal::ForeignOrigin));
+}
+
+#[test]
+fn another_port_of_this_host_causes_nothing_unseen() {
+    let seen = |site, mode, dest| Facts {
+        fetch_site: Some(site),
+        fetch_mode: Some(mode),
+        fetch_dest: Some(dest),
+        cookie: Cookie::Known { assigned: true },
+        ..facts(&Method::GET, "localhost:8710")
+    };
+    for policy in [Policy::Visit, Policy::Session, Policy::App, API_READ] {
+        let passes = |facts: &Facts<'_>| match decide(policy, facts, &names()) {
+            Ok(_) => true,
+            Err(refusal) => {
+                assert_eq!(refusal, Refusal::ForeignOrigin);
+                false
+            }
+        };
+        for site in ["same-site", "cross-site"] {
+            assert!(passes(&seen(site, "navigate", "document")), "{policy:?} {site}");
+            for (mode, dest) in [("no-cors", "image"), ("navigate", "iframe"), ("cors", "empty")] {
+                assert!(!passes(&seen(site, mode, dest)), "{policy:?} {site} {mode} {dest}");
+            }
+        }
+        assert!(passes(&seen("same-origin", "navigate", "iframe")), "{policy:?}");
+        assert!(passes(&seen("none", "navigate", "document")), "{policy:?}");
+    }
+    // The pages of a refusal need their style from anywhere.
+    let style = seen("same-site", "no-cors", "style");
+    assert!(decide(Policy::Open, &style, &names()).is_ok());
+}
+
+#[test]
+fn the_scheme_is_that_of_the_public_url_when_tls_ends_before_us() {
+    let plain = |host| is_https(&facts(&Method::GET, host), &names());
+    assert!(plain("public.example") && plain("PUBLIC.example"));
+    assert!(!plain("public.example:8443") && !plain("station.example") && !plain("localhost"));
+    assert!(is_https(&Facts { tls: true, ..facts(&Method::GET, "localhost") }, &names()));
 }
 
 #[test]

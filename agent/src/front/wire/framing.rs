@@ -111,7 +111,8 @@ impl Framing {
         }
     }
 
-    /// Complete request heads so far (wraps).
+    /// Complete request heads so far, and a faulty one (wraps): the number of the request that
+    /// the client sends, or whose fault it is.
     pub fn heads(&self) -> u32 {
         self.heads
     }
@@ -185,6 +186,7 @@ impl Framing {
     }
 
     fn bad<'a>(&mut self, fault: Fault) -> &'a [u8] {
+        self.heads = self.heads.wrapping_add(1);
         self.state = State::Bad(fault);
         self.head = Vec::new();
         &[]

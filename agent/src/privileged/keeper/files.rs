@@ -91,6 +91,8 @@ pub enum StopBy {
     User,
     /// Everything is being stopped.
     Down,
+    /// It left the configuration.
+    Left,
     /// It did not answer in time.
     NotReady,
     /// SIGTERM came to the keeper.

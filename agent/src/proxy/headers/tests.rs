@@ -68,6 +68,24 @@ fn hop_by_hop_fields_stay_here() {
 }
 
 #[test]
+fn a_bearer_of_ours_stays_here_and_an_apps_own_goes_through() {
+    let check = |value: &'static str, through: bool| {
+        let headers = sent(&[("authorization", value)], false);
+        assert_eq!(headers.contains_key("authorization"), through, "{value}");
+    };
+    check("Bearer stn_abc", false);
+    check("bearer   stn_", false);
+    check("token stn_abc", false);
+    check("Bearer abc", true);
+    check("token abc", true);
+    check("Basic c3RuXw==", true);
+    check("Bearer xstn_abc", true);
+    check("stn_abc", true);
+    let two = [("authorization", "Basic x"), ("authorization", "Bearer stn_abc")];
+    assert!(!sent(&two, false).contains_key("authorization"));
+}
+
+#[test]
 fn what_the_client_says_about_itself_is_overwritten() {
     let headers = sent(
         &[

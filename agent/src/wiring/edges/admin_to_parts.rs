@@ -98,9 +98,11 @@ impl Control for Parts {
     fn down(&self) -> Answer<DownReport> {
         self.facts.send_modify(|facts| facts.stopping = true);
         let (apps, ended) = (self.apps.clone(), self.ended.clone());
+        let cancel = self.tasks.token().clone();
         let (report, report_rx) = oneshot::channel();
         self.tasks.work(async move {
-            let done = apps.shutdown(DOWN).await;
+            // A signal meanwhile ends stationd alone, as at any other time.
+            let Some(done) = cancel.run_until_cancelled(apps.shutdown(DOWN)).await else { return };
             let stopped = done.stopped.iter().map(ToString::to_string).collect();
             // Nobody may wait any more; the stop does not hang on it.
             report.send(DownReport { stopped, left: done.left }).unwrap_or_default();

@@ -3,7 +3,7 @@
 use station_proto::app::AppPhase;
 
 use crate::apps::Seen;
-use crate::proxy::{Entry, Prefix, State, Table, Target, Unavailable};
+use crate::proxy::{Entry, Prefix, State, Table, Target, Unavailable, Why};
 
 /// The other name that JupyterLab's server answers to: its classic view.
 const CLASSIC: &str = "jupyter";
@@ -30,8 +30,9 @@ fn target(seen: &Seen) -> Target {
 
 fn state(seen: &Seen) -> State {
     match seen.phase {
+        AppPhase::Ready => State::Ready,
         // An app that answers no probe may still answer; the request finds out.
-        AppPhase::Ready | AppPhase::Degraded => State::Ready,
+        AppPhase::Degraded => State::Degraded(unavailable(seen)),
         AppPhase::Starting => State::Starting { message: seen.message.clone() },
         AppPhase::Stopped
         | AppPhase::Backoff
@@ -51,5 +52,6 @@ fn unavailable(seen: &Seen) -> Unavailable {
         action: format!("`stationctl app restart {}`", seen.name),
         // The supervision decides whether a request may start it; asking costs nothing.
         on_demand: seen.on_demand,
+        why: Why::NotRunning,
     }
 }

@@ -21,7 +21,7 @@ pub(in crate::wiring) fn root_config(
         kind: kind(app.kind),
         command: app.command.iter().map(|path| path.display().to_string()).collect(),
         workspace: workspace.to_owned(),
-        make_workspace: *workspace == *paths.workspace_dir,
+        own_workspace: *workspace == *paths.workspace_dir,
         folder: folder.clone(),
     };
     Ok(RootConfig {

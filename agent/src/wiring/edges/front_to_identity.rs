@@ -22,11 +22,16 @@ pub(in crate::wiring) struct Sessions(pub Identity);
 
 impl Credentials for Sessions {
     fn session(&self, cookie: &str) -> Option<Session> {
-        let now = clock::now();
-        let session = self.0.check(cookie, now)?;
-        self.0.touch(session.id, now);
+        let session = self.0.check(cookie, clock::now())?;
         // One user per machine: every session is that user's.
-        Some(Session { id: session.id.to_string().into(), user: session.user, assigned: true })
+        Some(Session { id: session.name, user: session.user, assigned: true })
+    }
+
+    fn used(&self, session: &Session) {
+        if let Some(id) = session_id(&session.id) {
+            // One that ended a moment ago stays ended.
+            self.0.touch(id, clock::now());
+        }
     }
 
     /// This release gives out no tokens.
@@ -50,7 +55,7 @@ pub(in crate::wiring) struct Logins {
 pub(in crate::wiring) fn routes(routes: Routes, logins: Logins) -> Routes {
     let logins = Arc::new(logins);
     let (enter, leave) = (Enter(Arc::clone(&logins)), Leave(logins));
-    routes.with(Some(Method::GET), "/login/{token}", Policy::Open, Arc::new(enter)).with(
+    routes.with(Some(Method::GET), "/login/{token}", Policy::Visit, Arc::new(enter)).with(
         Some(Method::POST),
         "/logout",
         Policy::Session,
@@ -136,14 +141,9 @@ impl Logins {
         format: Format,
     ) -> Response<Body> {
         let next = next.map(NextPath::as_str);
-        let login = LoginNeeded { next, ..self.site.login_needed(app_of(next), false) };
+        let login = LoginNeeded { next, ..self.site.login_needed(next, false) };
         answer(web::link_refused(refusal, &login, format))
     }
-}
-
-/// The app that a path leads to.
-pub(super) fn app_of(path: Option<&str>) -> Option<&str> {
-    path?.strip_prefix("/apps/")?.split(['/', '?']).next()
 }
 
 fn set_cookie(answer: &mut Response<Body>, cookie: &str) {

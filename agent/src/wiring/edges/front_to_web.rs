@@ -10,12 +10,13 @@ use station_proto::node::Samples;
 use station_proto::time::Time;
 use tokio::sync::watch;
 
-use super::front_to_identity::app_of;
+use crate::base::ids::AppName;
 use crate::front::gate::Policy;
 use crate::front::routes::{Answer, Body, Caller, Handler, Routes};
 use crate::front::{self, Refused};
 use crate::heartbeat::etag;
 use crate::os::clock;
+use crate::proxy::Unavailable;
 use crate::web::{self, AppDown, Fault, Format, Home, LoginNeeded, Page, Refusal};
 
 /// What the pages show.
@@ -95,7 +96,16 @@ impl Site {
         empty(StatusCode::OK)
     }
 
-    pub(super) fn login_needed<'a>(&self, app: Option<&'a str>, expired: bool) -> LoginNeeded<'a> {
+    /// `wanted` is the path to come back to; it may be anything that somebody put into a link.
+    pub(super) fn login_needed<'a>(
+        &self,
+        wanted: Option<&'a str>,
+        expired: bool,
+    ) -> LoginNeeded<'a> {
+        // The page tells people to copy a command: only a name that is ours goes into it.
+        let app = wanted
+            .and_then(app_of)
+            .filter(|name| self.status.borrow().apps.iter().any(|app| app.name == *name));
         LoginNeeded { app, port: self.port, loopback: self.loopback, expired, next: None }
     }
 
@@ -108,15 +118,20 @@ impl Site {
         })
     }
 
-    pub(super) fn app_down(&self, name: &str, message: &str, lines: &[String]) -> Response<Body> {
+    pub(super) fn app_down(
+        &self,
+        name: &str,
+        fault: &Fault,
+        facts: &Unavailable,
+    ) -> Response<Body> {
         let status = self.status.borrow();
         let app = status.apps.iter().find(|app| app.name == name);
         answer(match app {
             Some(app) => {
-                let fault = Fault::NotRunning;
-                web::app_down(&AppDown { app, fault: &fault, lines, now: now() }, Format::Html)
+                let (lines, now) = (facts.lines.as_slice(), now());
+                web::app_down(&AppDown { app, fault, lines, now }, Format::Html)
             }
-            None => waiting(message),
+            None => waiting(&facts.message),
         })
     }
 }
@@ -171,10 +186,10 @@ fn waiting(message: &str) -> Page {
 
 impl front::Pages for Site {
     fn refused(&self, refused: &Refused<'_>) -> Response<Body> {
-        let app = app_of(Some(refused.wanted));
+        let wanted = Some(refused.wanted);
         answer(match refused.word {
-            "not-signed-in" => web::login_needed(&self.login_needed(app, false), Format::Html),
-            "session-ended" => web::login_needed(&self.login_needed(app, true), Format::Html),
+            "not-signed-in" => web::login_needed(&self.login_needed(wanted, false), Format::Html),
+            "session-ended" => web::login_needed(&self.login_needed(wanted, true), Format::Html),
             "not-found" => web::not_found(refused.wanted, Format::Html),
             word => web::refused(
                 &Refusal {
@@ -189,6 +204,30 @@ impl front::Pages for Site {
     }
 }
 
+/// The app that a path leads to, if what stands there can be an app's name.
+fn app_of(path: &str) -> Option<&str> {
+    let name = path.strip_prefix("/apps/")?.split(['/', '?']).next()?;
+    AppName::parse(name).is_ok().then_some(name)
+}
+
 fn now() -> Time {
     Time(clock::now().wall)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_an_app_or_nothing() {
+        let check = |path: &str, expect: Option<&str>| assert_eq!(app_of(path), expect, "{path}");
+        check("/apps/jupyterlab/lab?x=1", Some("jupyterlab"));
+        check("/apps/jupyterlab?x=1", Some("jupyterlab"));
+        check("/apps/", None);
+        check("/help/apps/x", None);
+        check("/apps/x;rm", None);
+        check("/apps/$(id)/", None);
+        check("/apps/x|sh/", None);
+        check("/apps/--print/", None);
+    }
 }

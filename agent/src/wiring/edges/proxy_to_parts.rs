@@ -7,25 +7,21 @@ use http::Response;
 use super::front_to_identity::session_id;
 use super::front_to_web::{Site, app_unknown};
 use crate::apps::Apps;
-use crate::base::tasks::Tasks;
+use crate::base::chain::Chain;
 use crate::identity::Identity;
 use crate::os::clock;
 use crate::proxy::{
-    Activity, Body, Caller, Direction, Outside, Pages, Sessions, Unavailable, Wake,
+    Activity, Body, Caller, Direction, Outside, Pages, Sessions, Unavailable, Wake, Why, Woken,
 };
+use crate::web::Fault;
 
 /// Joins the proxy to sessions, apps and pages.
-pub(in crate::wiring) fn outside(
-    identity: &Identity,
-    apps: &Apps,
-    site: &Arc<Site>,
-    tasks: &Tasks,
-) -> Outside {
+pub(in crate::wiring) fn outside(identity: &Identity, apps: &Apps, site: &Arc<Site>) -> Outside {
     let users = Arc::new(Users(identity.clone()));
     Outside {
         activity: Arc::<Users>::clone(&users),
         sessions: users,
-        wake: Arc::new(Starts { apps: apps.clone(), tasks: tasks.clone() }),
+        wake: Arc::new(Starts(apps.clone())),
         pages: Arc::<Site>::clone(site),
     }
 }
@@ -57,19 +53,18 @@ impl Sessions for Users {
     }
 }
 
-struct Starts {
-    apps: Apps,
-    tasks: Tasks,
-}
+struct Starts(Apps);
 
 impl Wake for Starts {
-    fn wanted(&self, app: &str) {
-        let (apps, app) = (self.apps.clone(), app.to_owned());
-        self.tasks.work(async move {
-            if let Err(error) = apps.want(&app).await {
-                tracing::warn!(%app, %error, "a request did not start the app");
-            }
-        });
+    fn wanted(&self, app: &str) -> Woken {
+        let (apps, app) = (self.0.clone(), app.to_owned());
+        Box::pin(async move {
+            apps.want(&app).await.map_err(|error| {
+                let error = Chain(&error).to_string();
+                tracing::warn!(%app, error, "a request did not start the app");
+                error
+            })
+        })
     }
 }
 
@@ -79,7 +74,13 @@ impl Pages for Site {
     }
 
     fn unavailable(&self, app: &str, facts: &Unavailable) -> Response<Body> {
-        self.app_down(app, &facts.message, &facts.lines)
+        let fault = match facts.why {
+            Why::NotRunning => Fault::NotRunning,
+            Why::NotStarted => Fault::NotStarted(facts.message.clone()),
+            Why::Unreachable => Fault::Broke(facts.message.clone()),
+            Why::Silent => Fault::TimedOut,
+        };
+        self.app_down(app, &fault, facts)
     }
 
     fn unknown(&self, app: &str, known: &[&str]) -> Response<Body> {
