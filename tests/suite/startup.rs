@@ -198,8 +198,12 @@ async fn an_app_whose_program_is_missing_is_a_condition_that_lists_the_places() 
 async fn a_workspace_that_goes_is_a_condition_and_one_that_comes_back_clears_it() {
     let station = Station::start(App::None, "app = []").await.unwrap();
     let workspace = station.home().join("workspace");
-    let there = station.heartbeat().await.unwrap().status;
-    assert!(there.mounts[0].ready && there.phase == Phase::Ready, "{there:#?}");
+    // Nobody has made it yet: that is told, and no fault.
+    let new = station.heartbeat().await.unwrap().status;
+    assert!(!new.mounts[0].ready && new.phase == Phase::Ready, "{new:#?}");
+    std::fs::create_dir(&workspace).unwrap();
+    let there = |heartbeat: &Heartbeat| heartbeat.status.mounts[0].ready;
+    station.wait_for("the folder of the first start", LIMIT, there).await.unwrap();
     std::fs::remove_dir_all(&workspace).unwrap();
     let named = |heartbeat: &Heartbeat| {
         let status = &heartbeat.status;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use station_proto::app::{App, AppPhase};
 use station_proto::mount::Mount;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,8 @@ const DISK_RETRY: Duration = Duration::from_secs(5);
 
 /// How often the workspace is looked at, and how long it may take to answer.
 const WORKSPACE_LOOK: Duration = Duration::from_secs(10);
+/// How often it is looked for before an app that starts has made it.
+const WORKSPACE_FIRST_LOOK: Duration = Duration::from_secs(2);
 const WORKSPACE_ANSWER: Duration = Duration::from_secs(2);
 
 /// The folder that apps work in.
@@ -47,7 +50,8 @@ impl Workspace {
             Some(lookout) => lookout.look(WORKSPACE_ANSWER).await,
             None => Look::Silent,
         };
-        let new = !self.was_there && facts.apps.iter().all(|app| app.generation == 0);
+        let before_its_start = |app: &App| app.generation == 0 || app.phase == AppPhase::Starting;
+        let new = !self.was_there && facts.apps.iter().all(before_its_start);
         let path = self.path.display().to_string();
         let missing = match look {
             Look::Folder => None,
@@ -74,8 +78,11 @@ impl Workspace {
 
     /// Looks now and then, for as long as the daemon runs.
     async fn follow(mut self, to: watch::Sender<Facts>, cancel: CancellationToken) {
-        let pause = || cancel.run_until_cancelled(tokio::time::sleep(WORKSPACE_LOOK));
-        while pause().await.is_some() {
+        let pause = |known| {
+            let time = if known { WORKSPACE_LOOK } else { WORKSPACE_FIRST_LOOK };
+            cancel.run_until_cancelled(tokio::time::sleep(time))
+        };
+        while pause(self.was_there).await.is_some() {
             let mut latest = to.borrow().clone();
             self.note(&mut latest).await;
             to.send_if_modified(|facts| {
