@@ -46,6 +46,8 @@ pub struct Facts {
     pub runs_as_root: bool,
     pub cloned_image: bool,
     pub state_not_writable: Option<String>,
+    /// The folder that apps work in was there and is not any more, or does not answer.
+    pub workspace_missing: Option<String>,
     pub stopping: bool,
 }
 
@@ -56,6 +58,8 @@ pub type Published = watch::Receiver<Arc<Status>>;
 pub async fn spawn(tasks: &Tasks, store: &Store, facts: watch::Receiver<Facts>) -> Published {
     let judged = task::Judged::load(store, &facts.borrow().clone()).await;
     let (publish, status) = watch::channel(judged.status());
-    tasks.part("heartbeat", task::run(judged, facts, publish, tasks.token().clone()));
+    let cancel = tasks.token();
+    tasks.part("heartbeat-store", store::keep(store.clone(), status.clone(), cancel.clone()));
+    tasks.part("heartbeat", task::run(judged, facts, publish, cancel.clone()));
     status
 }

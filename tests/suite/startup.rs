@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::Method;
 use station_proto::app::AppPhase;
-use station_proto::heartbeat::Phase;
+use station_proto::heartbeat::{Heartbeat, Phase};
 use station_tests::process::{self, Output};
 use station_tests::station::{App, Station};
 
@@ -195,6 +195,55 @@ async fn an_app_whose_program_is_missing_is_a_condition_that_lists_the_places() 
     assert_eq!(status.phase, Phase::Degraded);
     let screen = station.ctl(&["status"]).await.unwrap();
     assert!(screen.stdout.contains("/none/jupyter-lab"), "{}", screen.all());
+}
+
+#[tokio::test]
+async fn a_workspace_that_goes_is_a_condition_and_one_that_comes_back_clears_it() {
+    let station = Station::start(App::None, "app = []").await.unwrap();
+    let workspace = station.home().join("workspace");
+    let there = station.heartbeat().await.unwrap().status;
+    assert!(there.mounts[0].ready && there.phase == Phase::Ready, "{there:#?}");
+    std::fs::remove_dir_all(&workspace).unwrap();
+    let named = |heartbeat: &Heartbeat| {
+        let status = &heartbeat.status;
+        status.conditions.iter().any(|one| one.kind == "WorkspaceMissing")
+            && !status.mounts[0].ready
+            && !status.ready
+    };
+    station.wait_for("the condition", LIMIT, named).await.unwrap();
+    std::fs::create_dir(&workspace).unwrap();
+    let ready = |heartbeat: &Heartbeat| heartbeat.status.ready;
+    station.wait_for("the folder", LIMIT, ready).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_removed_state_folder_is_a_condition() {
+    let station = Station::start(App::None, "app = []").await.unwrap();
+    std::fs::remove_dir_all(station.home().join("state")).unwrap();
+    let named = |heartbeat: &Heartbeat| {
+        let conditions = &heartbeat.status.conditions;
+        conditions
+            .iter()
+            .any(|one| one.kind == "StateNotWritable" && one.message.contains("removed"))
+    };
+    station.wait_for("the condition", LIMIT, named).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_private_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let station = Station::start(App::None, "app = []").await.unwrap();
+    let state = station.home().join("state");
+    let mode = |name: &str| {
+        let found = std::fs::metadata(state.join(name)).unwrap();
+        (name.to_owned(), found.permissions().mode() & 0o777)
+    };
+    for name in ["stationd.db", "stationd.db-wal", "stationd.db-shm"] {
+        assert_eq!(mode(name), (name.to_owned(), 0o600));
+    }
+    for name in ["keys", "logs"] {
+        assert_eq!(mode(name), (name.to_owned(), 0o700));
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ pub enum Kind {
     RestartRequired,
     RunsAsRoot,
     ClonedImage,
+    WorkspaceMissing,
     StateNotWritable,
     AppUnavailable,
     AppCrashLoop,
@@ -28,12 +29,13 @@ pub struct Explained {
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ConfigInvalid,
         Self::ConfigRejected,
         Self::RestartRequired,
         Self::RunsAsRoot,
         Self::ClonedImage,
+        Self::WorkspaceMissing,
         Self::StateNotWritable,
         Self::AppUnavailable,
         Self::AppCrashLoop,
@@ -57,6 +59,7 @@ impl Kind {
             Self::RestartRequired => &RESTART_REQUIRED,
             Self::RunsAsRoot => &RUNS_AS_ROOT,
             Self::ClonedImage => &CLONED_IMAGE,
+            Self::WorkspaceMissing => &WORKSPACE_MISSING,
             Self::StateNotWritable => &STATE_NOT_WRITABLE,
             Self::AppUnavailable => &APP_UNAVAILABLE,
             Self::AppCrashLoop => &APP_CRASH_LOOP,
@@ -105,6 +108,15 @@ const CLONED_IMAGE: Explained = Explained {
     meaning: "The state folder comes from another machine: the machine id differs. \
                           stationd took a new instance id and forgot all sessions.",
     remedy: "Nothing, if the disk was cloned on purpose. It clears at the next start.",
+};
+
+const WORKSPACE_MISSING: Explained = Explained {
+    name: "WorkspaceMissing",
+    degrades: true,
+    meaning: "The folder that apps work in is not there any more, or does not answer. What is \
+                          saved into it may fail or be lost; stationd deletes nothing there.",
+    remedy: "Bring the folder back; stationd looks for it every few seconds. Without it, \
+                         restart the app: its own folder is made again, empty.",
 };
 
 const STATE_NOT_WRITABLE: Explained = Explained {

@@ -28,6 +28,9 @@ pub const CONNECTION_BUFFER: usize = 64 * 1024;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Open connections on the public listener.
 pub const CONNECTIONS: usize = 8192;
+/// Open connections on the admin socket: of each user who may do something, and of all others
+/// together.
+pub const ADMIN_CONNECTIONS: usize = 64;
 /// Threads that serve the public listener's connections.
 pub const LANES: usize = 2;
 /// How long a connection to an app's socket may take.

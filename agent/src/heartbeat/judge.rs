@@ -51,6 +51,9 @@ fn machine(facts: &Facts) -> Vec<Finding> {
         let message = "the state folder comes from another machine";
         found.push(state(Kind::ClonedImage, "MachineIdChanged", message));
     }
+    if let Some(why) = &facts.workspace_missing {
+        found.push(state(Kind::WorkspaceMissing, "NotFound", why));
+    }
     if let Some(why) = &facts.state_not_writable {
         found.push(state(Kind::StateNotWritable, "WriteFailed", why));
     }
@@ -76,23 +79,22 @@ fn app(app: &App) -> Option<Finding> {
     })
 }
 
-/// The phase, and whether the user can work.
+/// The phase, and whether the user can work: phase ready always means that.
+///
+/// An app that is wanted, does not answer yet and is in no trouble is on its way: starting. One
+/// that the user stopped is not wanted.
 pub(super) fn phase(facts: &Facts, findings: &[Finding]) -> (Phase, bool) {
-    let mut wanted = facts.apps.iter().filter(|app| app.wanted);
-    let ready = facts.config_invalid.is_none() && wanted.all(|app| app.phase == AppPhase::Ready);
-    let starting = facts.apps.iter().any(|app| app.wanted && app.phase == AppPhase::Starting);
-    let phase = if facts.stopping {
-        Phase::Stopping
-    } else if facts.config_invalid.is_some() {
-        Phase::ConfigError
-    } else if findings.iter().any(|finding| finding.kind.explained().degrades) {
-        Phase::Degraded
-    } else if starting {
-        Phase::Starting
-    } else {
-        Phase::Ready
+    let apps = facts.apps.iter().filter(|app| app.wanted).all(|app| app.phase == AppPhase::Ready);
+    let works = facts.config_invalid.is_none() && facts.workspace_missing.is_none() && apps;
+    let degraded = || findings.iter().any(|finding| finding.kind.explained().degrades);
+    let phase = match (facts.stopping, facts.config_invalid.is_some(), works) {
+        (true, ..) => Phase::Stopping,
+        (_, true, _) => Phase::ConfigError,
+        _ if degraded() => Phase::Degraded,
+        (.., true) => Phase::Ready,
+        _ => Phase::Starting,
     };
-    (phase, ready && phase != Phase::Stopping)
+    (phase, works && phase != Phase::Stopping)
 }
 
 #[cfg(test)]
@@ -135,6 +137,24 @@ mod tests {
         check(&with(AppPhase::Failed), Phase::Degraded, false, &[Kind::AppCrashLoop]);
         check(&with(AppPhase::Degraded), Phase::Degraded, false, &[Kind::AppNotAnswering]);
         check(&with(AppPhase::Unavailable), Phase::Degraded, false, &[Kind::AppUnavailable]);
+    }
+
+    #[test]
+    fn an_app_on_its_way_is_starting_and_ready_always_means_ready() {
+        for on_its_way in [AppPhase::Starting, AppPhase::Stopping, AppPhase::Stopped] {
+            let app = App { wanted: true, ..lab(on_its_way) };
+            let facts = Facts { apps: vec![app], ..Facts::default() };
+            check(&facts, Phase::Starting, false, &[]);
+        }
+        let stopping = App { wanted: false, ..lab(AppPhase::Stopping) };
+        check(&Facts { apps: vec![stopping], ..Facts::default() }, Phase::Ready, true, &[]);
+    }
+
+    #[test]
+    fn without_its_workspace_a_station_is_degraded_and_not_ready() {
+        let ready = Facts { apps: vec![lab(AppPhase::Ready)], ..Facts::default() };
+        let missing = Facts { workspace_missing: Some("it is gone".into()), ..ready };
+        check(&missing, Phase::Degraded, false, &[Kind::WorkspaceMissing]);
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! Keeps since when each condition holds, over restarts.
 
+use std::sync::Arc;
+
 use rusqlite::params;
 use station_proto::condition::{Condition, Truth};
+use station_proto::heartbeat::Status;
 use station_proto::time::Time;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use crate::base::chain::Chain;
 use crate::store::{Feature, Store, StoreError};
 
 pub const FEATURE: Feature = Feature {
@@ -39,8 +45,39 @@ pub(super) async fn load(store: &Store) -> Result<Vec<Condition>, StoreError> {
         .await
 }
 
+/// Stores the latest conditions whenever they change, until the stop; the heartbeat does not wait
+/// for it. What the disk did not take is stored with the next change.
+pub(super) async fn keep(
+    store: Store,
+    mut status: watch::Receiver<Arc<Status>>,
+    cancel: CancellationToken,
+) {
+    // What was loaded at the start is judged, and stored, once more.
+    let mut stored: Vec<Condition> = Vec::new();
+    let mut first = true;
+    loop {
+        let latest = status.borrow_and_update().conditions.clone();
+        if first || latest != stored {
+            first = false;
+            let saving = save(&store, latest.clone());
+            // At the stop the write is in the store's hands, which closes last.
+            match cancel.run_until_cancelled(saving).await {
+                None => return,
+                Some(Ok(())) => stored = latest,
+                Some(Err(error)) => {
+                    tracing::warn!(error = %Chain(&error), "the conditions were not stored");
+                }
+            }
+        }
+        match cancel.run_until_cancelled(status.changed()).await {
+            Some(Ok(())) => {}
+            _ => return,
+        }
+    }
+}
+
 /// Replaces the stored list.
-pub(super) async fn save(store: &Store, conditions: Vec<Condition>) -> Result<(), StoreError> {
+async fn save(store: &Store, conditions: Vec<Condition>) -> Result<(), StoreError> {
     store
         .write(move |tx| {
             tx.execute("DELETE FROM heartbeat_condition", [])?;

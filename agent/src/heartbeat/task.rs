@@ -1,6 +1,6 @@
-//! Owns the status: on every change of the facts it judges, numbers, publishes, then stores.
+//! Owns the status: on every change of the facts it judges, numbers, publishes.
 //!
-//! Conditions do not wait for the disk: they are published first and stored afterwards.
+//! Conditions do not wait for the disk: a part of its own stores them.
 
 use std::sync::Arc;
 
@@ -30,9 +30,8 @@ pub(super) async fn run(
 ) {
     loop {
         let latest = facts.borrow_and_update().clone();
-        if let Some(changed) = judged.update(&latest).await {
+        if judged.update(&latest).await {
             publish.send_replace(judged.status());
-            judged.keep(changed).await;
         }
         tokio::select! {
             // cancel-safe: a token loses nothing
@@ -41,11 +40,6 @@ pub(super) async fn run(
             changed = facts.changed() => if changed.is_err() { return },
         }
     }
-}
-
-/// What an update changed beside the status itself.
-struct Changed {
-    conditions: bool,
 }
 
 impl Judged {
@@ -77,14 +71,13 @@ impl Judged {
         Arc::clone(&self.status)
     }
 
-    /// Judges again; `None` if nothing changed.
-    async fn update(&mut self, facts: &Facts) -> Option<Changed> {
+    /// Judges again; `false` if nothing changed.
+    async fn update(&mut self, facts: &Facts) -> bool {
         let mut next = compose::status(facts, &self.status, clock::now());
         if next == *self.status {
-            return None;
+            return false;
         }
         let (set, cleared) = compose::difference(&self.status.conditions, &next.conditions);
-        let conditions = !(set.is_empty() && cleared.is_empty());
         for one in set {
             self.store.note(event("condition.set", one));
         }
@@ -96,18 +89,7 @@ impl Judged {
         }
         next.seq = self.number().await;
         self.status = Arc::new(next);
-        Some(Changed { conditions })
-    }
-
-    /// Stores what the next start needs to know.
-    async fn keep(&self, changed: Changed) {
-        if !changed.conditions {
-            return;
-        }
-        let conditions = self.status.conditions.clone();
-        if let Err(error) = super::store::save(&self.store, conditions).await {
-            tracing::warn!(error = %Chain(&error), "the conditions were not stored");
-        }
+        true
     }
 
     /// The number of the event that changed the status: greater than that of any status before.
@@ -131,4 +113,49 @@ fn phase_event(phase: Phase) -> NewEvent {
     let phase = serde_json::to_value(phase).unwrap_or_default();
     let word = phase.as_str().unwrap_or_default().to_owned();
     NewEvent::new("phase", "", format!("the phase is {word}")).with(json!({ "phase": phase }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::tasks::Tasks;
+
+    #[tokio::test]
+    async fn a_hung_disk_holds_up_no_status() {
+        let folder = tempfile::tempdir().unwrap();
+        let features = [super::super::FEATURE];
+        let store = Store::open(&folder.path().join("db"), &features).unwrap();
+        let (tasks, _ended) = Tasks::new();
+        let (facts, facts_rx) = watch::channel(Facts::default());
+        let mut status = super::super::spawn(&tasks, &store, facts_rx).await;
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (other, (busy, busy_rx)) = (store.clone(), tokio::sync::oneshot::channel());
+        tasks.work(async move {
+            let hang = other.write(move |_tx| {
+                busy.send(()).unwrap_or_default();
+                released.recv().unwrap_or_default();
+                Ok(())
+            });
+            drop(hang.await);
+        });
+        busy_rx.await.unwrap();
+        // Each of them sets or clears a condition, which is stored.
+        for round in 0..3_u32 {
+            let why = (round % 2 == 0).then(|| format!("round {round}"));
+            facts.send_modify(|facts| facts.config_rejected.clone_from(&why));
+            let shown = status.wait_for(|status| status.conditions.is_empty() == why.is_none());
+            tokio::time::timeout(Duration::from_secs(3), shown).await.unwrap().unwrap();
+        }
+        drop(release);
+        // What the disk takes in the end is the latest.
+        let stored = async {
+            while super::super::store::load(&store).await.unwrap().len() != 1 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(15), stored).await.unwrap();
+        tasks.cancel();
+    }
 }

@@ -116,10 +116,12 @@ impl Table {
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
+    #[cfg(test)]
     pub(super) fn ids(&self) -> Vec<u64> {
         self.hash_of.keys().copied().collect()
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.by_hash.len()
     }

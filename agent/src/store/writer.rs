@@ -161,9 +161,8 @@ impl Writer {
         Err(format!("{path} was removed or replaced while stationd used it: restart stationd"))
     }
 
-    fn tell(&self, state: Result<(), &String>) {
+    fn tell(&self, latest: Option<&String>) {
         self.out.trouble.send_if_modified(|trouble| {
-            let latest = state.err();
             let changed = trouble.as_ref() != latest;
             *trouble = latest.cloned();
             changed
@@ -201,7 +200,7 @@ impl Writer {
                 }
                 Command::Look => {
                     if let Err(gone) = self.present() {
-                        self.tell(Err(&gone));
+                        self.tell(Some(&gone));
                     }
                 }
                 Command::LastSeq(answer) => answer.send(self.state.last()).unwrap_or_default(),
@@ -215,7 +214,7 @@ impl Writer {
         if let Err(error) = &committed {
             tracing::error!(error, held = self.held.events.len(), "the disk took no write");
         }
-        self.tell(committed.as_ref().copied());
+        self.tell(committed.as_ref().err());
         for job in jobs {
             job.answer(committed.clone());
         }

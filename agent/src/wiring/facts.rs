@@ -1,34 +1,109 @@
 //! Keeps the heartbeat's facts up to date: every part's news goes into its own fields.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use station_proto::mount::Mount;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::edges::{apps_to_heartbeat, config_to_privileged};
 use super::public::{self, Bound};
 use super::start::Common;
 use crate::config::Config;
 use crate::heartbeat::Facts;
+use crate::os::file::{Look, Lookout};
 use crate::store::Store;
 
 /// How often a disk that took no write is tried again, and the file of one that does is looked for.
 const DISK_RETRY: Duration = Duration::from_secs(5);
 
+/// How often the workspace is looked at, and how long it may take to answer.
+const WORKSPACE_LOOK: Duration = Duration::from_secs(10);
+const WORKSPACE_ANSWER: Duration = Duration::from_secs(2);
+
+/// The folder that apps work in.
+pub(super) struct Workspace {
+    path: PathBuf,
+    /// `None` if the thread could not be started: then nothing is claimed.
+    lookout: Option<Lookout>,
+    /// It was there once: from then on its absence is a fault.
+    was_there: bool,
+}
+
+impl Workspace {
+    fn new(common: &Common<'_>) -> Self {
+        let settled = &common.settled.config;
+        let path = config_to_privileged::workspace(settled, &common.outside.paths).to_owned();
+        let lookout = Lookout::start(path.clone())
+            .inspect_err(|error| tracing::warn!(%error, "the workspace cannot be looked at"))
+            .ok();
+        Self { path, lookout, was_there: false }
+    }
+
+    /// Looks, and writes down what there is.
+    async fn note(&mut self, facts: &mut Facts) {
+        let look = match &self.lookout {
+            Some(lookout) => lookout.look(WORKSPACE_ANSWER).await,
+            None => Look::Silent,
+        };
+        let new = !self.was_there && facts.apps.iter().all(|app| app.generation == 0);
+        let path = self.path.display().to_string();
+        let missing = match look {
+            Look::Folder => None,
+            Look::Missing if new => None,
+            Look::Missing => Some(format!("{path} is not there any more")),
+            Look::NotAFolder => Some(format!("{path} is not a folder")),
+            Look::Silent => Some(format!("{path} does not answer")),
+        };
+        self.was_there |= look == Look::Folder;
+        let message = match (&missing, look) {
+            (Some(why), _) => why.clone(),
+            (None, Look::Missing) => "not made yet: the first app that starts makes it".to_owned(),
+            (None, _) => "a local folder".to_owned(),
+        };
+        facts.mounts = vec![Mount {
+            name: "workspace".to_owned(),
+            driver: "directory".to_owned(),
+            path,
+            ready: look == Look::Folder,
+            message,
+        }];
+        facts.workspace_missing = missing;
+    }
+
+    /// Looks now and then, for as long as the daemon runs.
+    async fn follow(mut self, to: watch::Sender<Facts>, cancel: CancellationToken) {
+        let pause = || cancel.run_until_cancelled(tokio::time::sleep(WORKSPACE_LOOK));
+        while pause().await.is_some() {
+            let mut latest = to.borrow().clone();
+            self.note(&mut latest).await;
+            to.send_if_modified(|facts| {
+                let changed = facts.mounts != latest.mounts
+                    || facts.workspace_missing != latest.workspace_missing;
+                facts.mounts = latest.mounts;
+                facts.workspace_missing = latest.workspace_missing;
+                changed
+            });
+        }
+    }
+}
+
 /// What is known at the start.
-pub(super) fn first(common: &Common<'_>, bound: &Bound) -> Facts {
+pub(super) async fn first(common: &Common<'_>, bound: &Bound) -> (Facts, Workspace) {
     let settled = &common.settled;
     let root = common.root.borrow().user.uid == 0;
-    Facts {
+    let mut facts = Facts {
         name: name(&settled.config),
         public_url: bound.url.clone(),
-        apps: Vec::new(),
-        mounts: vec![workspace(common)],
         config_invalid: settled.invalid.clone(),
         runs_as_root: root && settled.config.instance.local_user.is_none(),
         cloned_image: common.instance.cloned,
         ..Facts::default()
-    }
+    };
+    let mut workspace = Workspace::new(common);
+    workspace.note(&mut facts).await;
+    (facts, workspace)
 }
 
 /// The configured name, or the machine's.
@@ -36,20 +111,10 @@ pub(super) fn name(config: &Config) -> String {
     config.instance.name.clone().unwrap_or_else(public::host_name)
 }
 
-/// A `directory` mount is there when the folder is: it is made when the first app starts.
-fn workspace(common: &Common<'_>) -> Mount {
-    let path = config_to_privileged::workspace(&common.settled.config, &common.outside.paths);
-    Mount {
-        name: "workspace".to_owned(),
-        driver: "directory".to_owned(),
-        path: path.display().to_string(),
-        ready: true,
-        message: "a local folder".to_owned(),
-    }
-}
-
 /// Copies what the parts publish.
-pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) {
+pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>, workspace: Workspace) {
+    let (to, cancel) = (facts.clone(), common.tasks.token().clone());
+    common.tasks.part("facts-workspace", workspace.follow(to, cancel));
     let (mut seen, to, cancel) = (common.apps.seen(), facts.clone(), common.tasks.token().clone());
     common.tasks.part("facts-apps", async move {
         loop {
