@@ -3,13 +3,9 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
-mod account;
-#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod browser;
-#[cfg(test)]
-mod down;
 #[cfg(test)]
 mod jupyter;
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! How stationd starts, and what it says when it cannot.
 
+mod account;
+mod down;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

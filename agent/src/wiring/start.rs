@@ -30,6 +30,8 @@ use crate::store::{Feature, Store};
 const FEATURES: [Feature; 3] = [apps::FEATURE, heartbeat::FEATURE, identity::FEATURE];
 /// How often the machine's figures are taken.
 const SAMPLE: Duration = Duration::from_secs(5);
+/// How long the start waits for the first look at the apps.
+const APPS_KNOWN: Duration = Duration::from_secs(2);
 
 /// The parts, as far as the end of the daemon needs them.
 pub(super) struct Running {
@@ -141,6 +143,7 @@ impl Common<'_> {
             status: heartbeat::spawn(&self.tasks, &self.store, facts_rx).await,
             samples: host::spawn(&self.tasks, samples),
         };
+        self.apps_known(shown.status.clone()).await;
         let (registry, metrics) = public::metrics();
         let (down, again) = (CancellationToken::new(), CancellationToken::new());
         let (public_url, public_url_rx) = watch::channel(bound.url.clone());
@@ -155,6 +158,16 @@ impl Common<'_> {
         announce(&facts.borrow());
         reload::spawn(self, live);
         move |ended| Running { tasks, ended, store, apps, facts, down, again }
+    }
+
+    /// Whoever asks right after the start must find every app of the configuration. A look at
+    /// what still runs takes milliseconds; a station that hangs there answers nevertheless.
+    async fn apps_known(&self, mut status: watch::Receiver<Arc<Status>>) {
+        let count = self.settled.config.apps.len();
+        let all = status.wait_for(|status| status.apps.len() >= count);
+        if tokio::time::timeout(APPS_KNOWN, all).await.is_err() {
+            tracing::warn!("it takes long to find out which apps run");
+        }
     }
 
     fn control(
