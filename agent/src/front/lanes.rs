@@ -1,7 +1,7 @@
 //! Threads that serve connections, each with an event loop of its own.
 //!
 //! A connection stays on the lane it was given, and so does all that its requests start. What goes
-//! from one thread to another is woken up there, and a small request costs less than a wake-up.
+//! from one thread to another has to be woken up there.
 //!
 //! Not here: the accept loop, which stays with the other parts, and the daemon's own work.
 
