@@ -80,6 +80,8 @@ pub struct Refused<'a> {
     pub advice: &'a str,
     /// The path and query that was asked for, to come back to.
     pub wanted: &'a str,
+    /// The host that was asked for, as it was written.
+    pub host: &'a str,
 }
 
 /// Shows refusals to people. Everyone else gets a problem document.

@@ -154,12 +154,7 @@ mod tests {
             not_found(text, Format::Html),
             wrong_host(text, Format::Html),
         ];
-        let faults = [
-            Fault::NotRunning,
-            Fault::CannotConnect(text.to_owned()),
-            Fault::Broke(text.to_owned()),
-            Fault::TimedOut,
-        ];
+        let faults = [Fault::NotRunning, Fault::Broke(text.to_owned()), Fault::TimedOut];
         for fault in &faults {
             for phase in [AppPhase::Ready, AppPhase::Failed, AppPhase::Stopped] {
                 let app = app(text, phase);

@@ -209,8 +209,9 @@ impl Service {
             return problem(status, word, advice);
         }
         let wanted = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let mut answer =
-            self.shared.outside.pages.refused(&Refused { status, word, advice, wanted });
+        let host = text(request.headers(), &HOST).unwrap_or_default();
+        let refused = Refused { status, word, advice, wanted, host };
+        let mut answer = self.shared.outside.pages.refused(&refused);
         *answer.status_mut() = status;
         answer.headers_mut().insert(CACHE_CONTROL, NO_STORE);
         answer

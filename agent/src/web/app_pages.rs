@@ -19,9 +19,7 @@ pub enum Fault {
     NotRunning,
     /// It was wanted, and its start did not begin.
     NotStarted(String),
-    /// It should run, but its socket refused the connection.
-    CannotConnect(String),
-    /// It took the request and broke the connection before it answered.
+    /// It should run, and its socket took no connection or broke it before an answer.
     Broke(String),
     /// It took the request and did not answer in time.
     TimedOut,
@@ -59,7 +57,7 @@ pub fn app_down(down: &AppDown<'_>, format: Format) -> Page {
     let app = down.app;
     let status = match down.fault {
         Fault::NotRunning | Fault::NotStarted(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Fault::CannotConnect(_) | Fault::Broke(_) => StatusCode::BAD_GATEWAY,
+        Fault::Broke(_) => StatusCode::BAD_GATEWAY,
         Fault::TimedOut => StatusCode::GATEWAY_TIMEOUT,
     };
     let title = headline(down);
@@ -101,8 +99,7 @@ fn evidence(down: &AppDown<'_>) -> String {
     let seen = match down.fault {
         Fault::NotRunning => String::new(),
         Fault::NotStarted(error) => format!("it could not be started ({error})"),
-        Fault::CannotConnect(error) => format!("its socket refused the connection ({error})"),
-        Fault::Broke(error) => format!("it broke the connection before it answered ({error})"),
+        Fault::Broke(error) => format!("it gave no answer ({error})"),
         Fault::TimedOut => "it took the request and did not answer in time".to_owned(),
     };
     if !seen.is_empty() {

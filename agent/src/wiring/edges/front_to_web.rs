@@ -190,6 +190,7 @@ impl front::Pages for Site {
         answer(match refused.word {
             "not-signed-in" => web::login_needed(&self.login_needed(wanted, false), Format::Html),
             "session-ended" => web::login_needed(&self.login_needed(wanted, true), Format::Html),
+            "unknown-host" => web::wrong_host(refused.host, Format::Html),
             "not-found" => web::not_found(refused.wanted, Format::Html),
             word => web::refused(
                 &Refusal {
