@@ -294,7 +294,11 @@ async fn keeper_and_stationd_killed_together_leave_one_instance() {
     let life = home.live();
     life.phase(AppPhase::Ready).await;
     life.end().await;
-    process::signal(home.kept().keeper.pid, Signal::SIGKILL).unwrap();
+    let keeper = home.kept().keeper;
+    process::signal(keeper.pid, Signal::SIGKILL).unwrap();
+    while keeper.alive() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let life = home.live();
     let second = life.phase(AppPhase::Ready).await;
     assert_eq!(second.last_end.unwrap().kind, CauseKind::KeeperLost);
