@@ -1,5 +1,4 @@
-//! The supervision with real keepers and a small program in JupyterLab's place: crashes, kills,
-//! stops, adoption by a second supervision.
+//! The supervision with real keepers and a small program as the app: crashes, kills, adoption.
 
 #![expect(
     clippy::unwrap_used,
@@ -301,8 +300,8 @@ async fn keeper_and_stationd_killed_together_leave_one_instance() {
     }
     let life = home.live();
     let second = life.phase(AppPhase::Ready).await;
-    assert_eq!(second.last_end.unwrap().kind, CauseKind::KeeperLost);
-    assert_eq!((second.generation, home.processes()), (2, 2));
+    let end = second.last_end.unwrap().kind;
+    assert_eq!((end, second.generation, home.processes()), (CauseKind::KeeperLost, 2, 2));
     life.end().await;
 }
 
