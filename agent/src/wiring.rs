@@ -41,6 +41,9 @@ pub struct Outside {
     pub environment: Environment,
     /// This program: keepers are started from it.
     pub program: PathBuf,
+    /// It runs as the package's units do: PID 1 holds the listeners, and what needs rights is asked
+    /// of `stationd privileged`.
+    pub units: bool,
 }
 
 /// Why the daemon did not start or did not go on.

@@ -23,6 +23,9 @@ struct Args {
     /// The folder that holds all of stationd's files
     #[arg(long, env = "STATIOND_HOME", value_name = "DIR")]
     home: Option<PathBuf>,
+    /// Run as the package's units do, with the system's folders; not for a shell
+    #[arg(long, conflicts_with = "home")]
+    system: bool,
 }
 
 fn main() -> ExitCode {
@@ -41,9 +44,14 @@ fn main() -> ExitCode {
 }
 
 fn daemon(args: Args) -> Result<(), StartError> {
-    let paths = Paths::of(&Surroundings::of_process(args.home)).map_err(StartError::Paths)?;
+    let paths = if args.system {
+        Paths::system()
+    } else {
+        Paths::of(&Surroundings::of_process(args.home)).map_err(StartError::Paths)?
+    };
     let program = std::env::current_exe().map_err(StartError::Program)?;
-    let outside = Outside { paths, environment: Environment::of_process(), program };
+    let outside =
+        Outside { paths, environment: Environment::of_process(), program, units: args.system };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -70,7 +70,8 @@ impl Paths {
         Ok(Self::under(&state.join("stationd")))
     }
 
-    fn system() -> Self {
+    /// Those of the package's units, and of root without `--home`.
+    pub fn system() -> Self {
         Self::build(&Folders {
             config: Path::new("/etc/stationd"),
             run: Path::new("/run/stationd"),
