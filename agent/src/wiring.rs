@@ -12,10 +12,10 @@
 pub mod check;
 mod edges;
 mod facts;
-mod folders;
 mod log;
 mod public;
 mod reload;
+pub mod roles;
 mod start;
 mod task;
 
@@ -32,7 +32,7 @@ use crate::os::{process, signals};
 use crate::privileged::NoUser;
 use crate::store::StoreError;
 
-pub use folders::FoldersError;
+pub use start::folders::FoldersError;
 
 /// What the daemon touches outside of itself.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ pub async fn run(outside: &Outside) -> Result<(), StartError> {
     if let Err(error) = process::raise_file_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let _locked = folders::prepare(&outside.paths)?;
+    let _locked = start::folders::prepare(&outside.paths)?;
     let mut mended = false;
     loop {
         let running = match start::start(outside, None).await {

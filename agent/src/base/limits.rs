@@ -93,3 +93,16 @@ pub const USER_STEP: Duration = Duration::from_secs(10);
 pub const APP_STARTS_PER_MINUTE: usize = 8;
 /// One question to an app's own API.
 pub const APP_PROBE: Duration = Duration::from_secs(5);
+
+/// One question to another part of the station: how many at once, its bytes, those of its answer,
+/// and how long reading or writing one may take.
+pub const CALLS: usize = 64;
+pub const CALL_QUESTION: u64 = 16 * 1024;
+pub const CALL_ANSWER: u64 = 1024 * 1024;
+pub const CALL_READ: Duration = Duration::from_secs(5);
+/// A part that starts with the first question ends when none came for so long.
+pub const PART_IDLE: Duration = Duration::from_secs(60);
+/// One call to PID 1.
+pub const BUS: Duration = Duration::from_secs(10);
+/// Everything before an app's program is started: finding it, and making its folders.
+pub const START_STEPS: Duration = Duration::from_secs(60);

@@ -7,7 +7,8 @@ use clap::Parser;
 use stationd::base::chain::Chain;
 use stationd::config::{Environment, Paths, Surroundings};
 use stationd::privileged::keeper;
-use stationd::wiring::{self, Outside, StartError};
+use stationd::probe;
+use stationd::wiring::{self, Outside, StartError, roles};
 
 const AFTER_HELP: &str = "Without --home, root uses /etc/stationd, /run/stationd and \
     /var/lib/stationd, and everybody else $XDG_STATE_HOME/stationd.\n\
@@ -29,10 +30,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    // A keeper holds one app; it needs no runtime and stays small.
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|role| role == "keep") {
-        return keeper::run(arguments);
+    if let Some(ended) = other_role() {
+        return ended;
     }
     match daemon(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,6 +40,26 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// The roles that stationd and PID 1 start, not a person. The small ones need no runtime.
+fn other_role() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let role = arguments.next()?.into_string().ok()?;
+    let ended = match role.as_str() {
+        "keep" => return Some(keeper::run(arguments)),
+        "note-exit" => return Some(roles::note_exit()),
+        "probe" if arguments.next_if(|word| word == "look").is_some() => {
+            return Some(probe::run(arguments));
+        }
+        "probe" => roles::probe(),
+        "privileged" => roles::privileged(),
+        _ => return None,
+    };
+    Some(ended.unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::FAILURE
+    }))
 }
 
 fn daemon(args: Args) -> Result<(), StartError> {
@@ -63,6 +82,6 @@ fn daemon(args: Args) -> Result<(), StartError> {
 }
 
 #[expect(clippy::print_stderr, reason = "the one place where the daemon reports a failed start")]
-fn complain(error: &StartError) {
+fn complain(error: &dyn std::error::Error) {
     eprintln!("stationd: {}", Chain(error));
 }

@@ -1,5 +1,7 @@
 //! What stationd tells systemd, by `sd_notify(3)`. Without systemd every call does nothing.
 
+pub mod passed;
+
 use sd_notify::NotifyState;
 
 /// Start-up is over.

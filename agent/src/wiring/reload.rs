@@ -116,12 +116,8 @@ impl Reload {
     }
 
     async fn apply(&self, config: &Config) -> Result<(), String> {
-        let root = config_to_privileged::root_config(
-            config,
-            &self.outside.paths,
-            &self.outside.program,
-            &self.instance.id,
-        );
+        let own = (!self.outside.units).then_some(&self.instance.id);
+        let root = config_to_privileged::root_config(config, &self.outside, own);
         let root = root.map_err(|error| told(&error))?;
         self.live.levels.set(config.log);
         self.identity.set_session(config.identity.session);

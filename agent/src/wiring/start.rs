@@ -1,5 +1,7 @@
 //! The start: configuration, store, identity, sockets, then every part.
 
+pub(super) mod folders;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +30,8 @@ use crate::store::{Feature, Store};
 
 /// Every feature that keeps something.
 const FEATURES: [Feature; 3] = [apps::FEATURE, heartbeat::FEATURE, identity::FEATURE];
+/// Where `stationd privileged` listens, in the run folder.
+pub(super) const PRIVILEGED_SOCKET: &str = "privileged.sock";
 /// How often the machine's figures are taken.
 const SAMPLE: Duration = Duration::from_secs(5);
 /// How long the start waits for the first look at the apps.
@@ -65,6 +69,7 @@ pub(super) struct Common<'a> {
     pub identity: Identity,
     pub instance: Instance,
     pub root: watch::Sender<Arc<RootConfig>>,
+    pub privileged: Privileged,
     pub apps: Apps,
 }
 
@@ -104,13 +109,9 @@ pub(super) async fn start(
     let session = identity::Config { session: settled.config.identity.session };
     let (identity, instance) =
         Identity::open(store.clone(), session, started).await.map_err(StartError::Identity)?;
-    let root = config_to_privileged::root_config(
-        &settled.config,
-        &outside.paths,
-        &outside.program,
-        &instance.id,
-    )
-    .map_err(StartError::User)?;
+    let own = (!outside.units).then_some(&instance.id);
+    let root = config_to_privileged::root_config(&settled.config, outside, own)
+        .map_err(StartError::User)?;
     // Both sockets come before the first part: what cannot be bound leaves nothing running.
     let bound = Bound::bind(outside, &settled, &instance).await?;
     let admin = &outside.paths.admin_socket;
@@ -118,11 +119,26 @@ pub(super) async fn start(
 
     let (tasks, ended) = Tasks::new();
     let specs = settled.invalid.is_none().then(|| config_to_apps::specs(&settled.config));
-    let (root, root_rx) = watch::channel(Arc::new(root));
-    let privileged = Privileged::in_process(root_rx);
-    let apps = apps::spawn(&tasks, store.clone(), privileged, specs);
+    let root = watch::Sender::new(Arc::new(root));
+    let privileged = if outside.units {
+        Privileged::over(outside.paths.run_dir.join(PRIVILEGED_SOCKET), root.clone())
+    } else {
+        Privileged::in_process(root.clone())
+    };
+    let apps = apps::spawn(&tasks, store.clone(), privileged.clone(), specs);
     identity.spawn(&tasks);
-    let common = Common { outside, settled, started, tasks, store, identity, instance, root, apps };
+    let common = Common {
+        outside,
+        settled,
+        started,
+        tasks,
+        store,
+        identity,
+        instance,
+        root,
+        privileged,
+        apps,
+    };
     let running = common.serve(bound, socket, levels).await;
     Ok(running(ended))
 }
@@ -179,6 +195,7 @@ impl Common<'_> {
     ) -> Parts {
         Parts {
             apps: self.apps.clone(),
+            privileged: self.privileged.clone(),
             identity: self.identity.clone(),
             user: self.root.borrow().user.name.clone(),
             public_url,
