@@ -1,6 +1,7 @@
 //! Processes as `/proc` shows them: identity that a recycled pid cannot fake, and the tree below.
 
 pub mod environment;
+pub mod threads;
 
 use std::fs;
 use std::io;
@@ -128,6 +129,11 @@ pub fn close_inherited() {
 pub fn raise_file_limit() -> io::Result<()> {
     let (_soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
+}
+
+/// How many files this process may have open.
+pub fn file_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _hard)| soft)
 }
 
 /// Sends a signal; a process that is gone already is not an error.
