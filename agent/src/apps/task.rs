@@ -87,6 +87,7 @@ pub(super) async fn run(parts: Parts, specs: Option<Vec<Spec>>) {
         }
     };
     let cancel = parts.tasks.token().clone();
+    let mut pulse = parts.tasks.pulse("apps");
     let mut task = Task { parts, launcher, remembered, apps: BTreeMap::new(), down: false, told };
     // An unknown configuration says of no app that it has to go.
     if let Some(specs) = specs {
@@ -109,6 +110,8 @@ pub(super) async fn run(parts: Parts, specs: Option<Vec<Spec>>) {
             },
             // cancel-safe: the deadline is computed anew each time
             () = tokio::time::sleep(due) => task.tick(),
+            // cancel-safe: Pulse::sign is
+            () = pulse.sign() => {}
         }
     }
 }

@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use stationd::base::chain::Chain;
+use stationd::base::tasks::pulse::Pulses;
 use stationd::config::{Environment, Paths, Surroundings};
+use stationd::lifecycle::watchdog;
+use stationd::os::signals;
+use stationd::os::systemd::passed::Passed;
 use stationd::privileged::keeper;
 use stationd::probe;
 use stationd::wiring::{self, Outside, StartError, roles};
@@ -30,6 +35,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    signals::let_all_through();
     if let Some(ended) = other_role() {
         return ended;
     }
@@ -63,14 +69,19 @@ fn other_role() -> Option<ExitCode> {
 }
 
 fn daemon(args: Args) -> Result<(), StartError> {
+    // First of all: what was passed on is at known descriptors.
+    let passed = Arc::new(Passed::take().map_err(StartError::Passed)?);
     let paths = if args.system {
         Paths::system()
     } else {
         Paths::of(&Surroundings::of_process(args.home)).map_err(StartError::Paths)?
     };
     let program = std::env::current_exe().map_err(StartError::Program)?;
-    let outside =
-        Outside { paths, environment: Environment::of_process(), program, units: args.system };
+    let (pulses, trace) = (Pulses::default(), paths.abort_trace.clone());
+    // Before there is another thread: it takes SIGABRT from all of them.
+    watchdog::start(pulses.clone(), trace).map_err(StartError::Watchdog)?;
+    let environment = Environment::of_process();
+    let outside = Outside { paths, environment, program, units: args.system, passed, pulses };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

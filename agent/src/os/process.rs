@@ -1,6 +1,7 @@
 //! Processes as `/proc` shows them: identity that a recycled pid cannot fake, and the tree below.
 
 pub mod environment;
+pub mod threads;
 
 use std::fs;
 use std::io;
@@ -150,6 +151,11 @@ pub async fn ended(pid: i32) {
         // An error of the event loop means: look for yourself.
         drop(descriptor.readable().await);
     }
+}
+
+/// How many files this process may have open.
+pub fn file_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _hard)| soft)
 }
 
 /// Sends a signal; a process that is gone already is not an error.

@@ -110,6 +110,7 @@ pub(super) async fn first(common: &Common<'_>, bound: &Bound) -> (Facts, Workspa
         config_invalid: settled.invalid.clone(),
         runs_as_root: root && settled.config.instance.local_user.is_none(),
         cloned_image: common.instance.cloned,
+        listen_mismatch: bound.mismatch.clone(),
         ..Facts::default()
     };
     let mut workspace = Workspace::new(common);

@@ -13,6 +13,7 @@ use super::edges::config_to_privileged;
 use super::{Outside, log, reload, told};
 use crate::base::limits;
 use crate::base::tasks::Tasks;
+use crate::base::tasks::pulse::Pulses;
 use crate::config::{self, Config, Environment, Paths};
 use crate::os::systemd::passed::{Passed, PassedError};
 use crate::os::{signals, systemd};
@@ -64,6 +65,8 @@ fn outside() -> Result<Outside, RoleError> {
         environment: Environment::default(),
         program,
         units: true,
+        passed: Arc::default(),
+        pulses: Pulses::default(),
     })
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use station_proto::heartbeat::Status;
 use station_proto::node::Samples;
+use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ use crate::config::{self, Config};
 use crate::heartbeat::{self, Facts};
 use crate::host;
 use crate::identity::{self, Identity, Instance};
+use crate::lifecycle::aborted;
+use crate::os::systemd::passed::PassedError;
 use crate::os::{clock, process, systemd};
 use crate::privileged::{Privileged, RootConfig};
 use crate::store::{Feature, Store};
@@ -114,10 +117,11 @@ pub(super) async fn start(
         .map_err(StartError::User)?;
     // Both sockets come before the first part: what cannot be bound leaves nothing running.
     let bound = Bound::bind(outside, &settled, &instance).await?;
-    let admin = &outside.paths.admin_socket;
-    let socket = admin::socket::bind(admin).await.map_err(StartError::Socket)?;
+    let socket = admin_socket(outside).await?;
 
-    let (tasks, ended) = Tasks::new();
+    let (tasks, ended) = Tasks::watched(outside.pulses.clone());
+    tasks.work(aborted::tell(store.clone(), outside.paths.abort_trace.clone()));
+    watch_store(&tasks, store.clone());
     let specs = settled.invalid.is_none().then(|| config_to_apps::specs(&settled.config));
     let root = watch::Sender::new(Arc::new(root));
     let privileged = if outside.units {
@@ -143,12 +147,38 @@ pub(super) async fn start(
     Ok(running(ended))
 }
 
+/// The one that was passed on, or our own.
+async fn admin_socket(outside: &Outside) -> Result<UnixListener, StartError> {
+    let Some(passed) = outside.passed.unix("admin").map_err(StartError::Passed)? else {
+        let path = &outside.paths.admin_socket;
+        return admin::socket::bind(path).await.map_err(StartError::Socket);
+    };
+    let fail = |source| PassedError::Use { name: "admin".to_owned(), source };
+    UnixListener::from_std(passed).map_err(|error| StartError::Passed(fail(error)))
+}
+
+/// The store's writer has a thread of its own: somebody asks it in the name of the loops.
+fn watch_store(tasks: &Tasks, store: Store) {
+    let (cancel, mut pulse) = (tasks.token().clone(), tasks.pulse("store"));
+    let asks = async move {
+        loop {
+            pulse.asked().await;
+            if store.goes_round().await {
+                pulse.answer();
+            }
+        }
+    };
+    tasks.part("store-pulse", async move {
+        cancel.run_until_cancelled(asks).await;
+    });
+}
+
 impl Common<'_> {
     /// Starts what answers: heartbeat, API, public listener, reload.
     async fn serve(
         self,
         bound: Bound,
-        socket: tokio::net::UnixListener,
+        socket: UnixListener,
         levels: log::Levels,
     ) -> impl FnOnce(mpsc::Receiver<Ended>) -> Running {
         let (first, workspace) = facts::first(&self, &bound).await;
@@ -200,7 +230,7 @@ impl Common<'_> {
             user: self.root.borrow().user.name.clone(),
             public_url,
             port: bound.port(),
-            loopback: self.settled.config.listen.loopback(),
+            loopback: bound.loopback(),
             registry: Arc::new(registry),
             tasks: self.tasks.clone(),
             facts,
