@@ -46,8 +46,11 @@ pub struct Facts {
     pub runs_as_root: bool,
     pub cloned_image: bool,
     pub state_not_writable: Option<String>,
-    /// The folder that apps work in was there and is not any more, or does not answer.
-    pub workspace_missing: Option<String>,
+    pub workspace: Workspace,
+    /// Why the privileged side does not answer, while it does not.
+    pub privileged_silent: Option<String>,
+    /// Why the user's sudo rights are not as configured.
+    pub root_access_refused: Option<String>,
     /// What the public listener that was passed on is, and what it should be.
     pub listen_mismatch: Option<Mismatch>,
     pub stopping: bool,
@@ -62,6 +65,17 @@ pub struct Mismatch {
     pub action: String,
     /// Nobody can reach the page and the apps.
     pub unreachable: bool,
+}
+
+/// The folder that apps work in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Workspace {
+    #[default]
+    Usable,
+    /// It has not been looked at yet.
+    Unknown,
+    /// It was there and is not any more, or does not answer: why.
+    Missing(String),
 }
 
 /// The latest status.

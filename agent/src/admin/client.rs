@@ -45,5 +45,9 @@ impl ClientError {
 fn list(tried: &[(PathBuf, String)]) -> String {
     let one = |(path, why): &(PathBuf, String)| format!("{} ({why})", path.display());
     let all: Vec<String> = tried.iter().map(one).collect();
-    format!("{}. Start it with `stationd`, or name its folder with --home", all.join(", "))
+    format!(
+        "{}. Start it with `systemctl start stationd` (the package) or `stationd`, \
+         or name its folder with --home",
+        all.join(", ")
+    )
 }

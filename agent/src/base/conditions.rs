@@ -11,6 +11,8 @@ pub enum Kind {
     RunsAsRoot,
     ClonedImage,
     ListenMismatch,
+    PrivilegedSilent,
+    RootAccessRefused,
     WorkspaceMissing,
     StateNotWritable,
     AppUnavailable,
@@ -30,13 +32,15 @@ pub struct Explained {
 }
 
 impl Kind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::ConfigInvalid,
         Self::ConfigRejected,
         Self::RestartRequired,
         Self::RunsAsRoot,
         Self::ClonedImage,
         Self::ListenMismatch,
+        Self::PrivilegedSilent,
+        Self::RootAccessRefused,
         Self::WorkspaceMissing,
         Self::StateNotWritable,
         Self::AppUnavailable,
@@ -62,6 +66,8 @@ impl Kind {
             Self::RunsAsRoot => &RUNS_AS_ROOT,
             Self::ClonedImage => &CLONED_IMAGE,
             Self::ListenMismatch => &LISTEN_MISMATCH,
+            Self::PrivilegedSilent => &PRIVILEGED_SILENT,
+            Self::RootAccessRefused => &ROOT_ACCESS_REFUSED,
             Self::WorkspaceMissing => &WORKSPACE_MISSING,
             Self::StateNotWritable => &STATE_NOT_WRITABLE,
             Self::AppUnavailable => &APP_UNAVAILABLE,
@@ -124,6 +130,23 @@ const LISTEN_MISMATCH: Explained = Explained {
                          into the socket unit ([Socket], an empty ListenStream= and then \
                          ListenStream=ADDRESS:PORT); then `systemctl restart stationd.socket \
                          stationd.service`. Apps and kernels go on running.",
+};
+
+const PRIVILEGED_SILENT: Explained = Explained {
+    name: "PrivilegedSilent",
+    degrades: true,
+    meaning: "The part of stationd that has rights does not answer. What runs goes on; no app can \
+                          be started, stopped or looked at.",
+    remedy: "Read `systemctl status stationd-privileged.service` and its journal; \
+                         `systemctl restart stationd-privileged.socket` if the socket is gone.",
+};
+
+const ROOT_ACCESS_REFUSED: Explained = Explained {
+    name: "RootAccessRefused",
+    degrades: false,
+    meaning: "The local user's right to become root by sudo is not what instance.root_access says.",
+    remedy: "Do what the message says; stationd tries again every 30 seconds. Without need of it, \
+                         remove instance.root_access.",
 };
 
 const WORKSPACE_MISSING: Explained = Explained {

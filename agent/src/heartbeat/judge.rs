@@ -3,7 +3,7 @@
 use station_proto::app::{App, AppPhase};
 use station_proto::heartbeat::Phase;
 
-use super::Facts;
+use super::{Facts, Workspace};
 use crate::base::conditions::Kind;
 
 /// A condition that holds now.
@@ -55,7 +55,13 @@ fn machine(facts: &Facts) -> Vec<Finding> {
         let finding = state(Kind::ListenMismatch, mismatch.reason, &mismatch.message);
         found.push(Finding { action: mismatch.action.clone(), ..finding });
     }
-    if let Some(why) = &facts.workspace_missing {
+    if let Some(why) = &facts.privileged_silent {
+        found.push(state(Kind::PrivilegedSilent, "NoAnswer", why));
+    }
+    if let Some(why) = &facts.root_access_refused {
+        found.push(state(Kind::RootAccessRefused, "NotSet", why));
+    }
+    if let Workspace::Missing(why) = &facts.workspace {
         found.push(state(Kind::WorkspaceMissing, "NotFound", why));
     }
     if let Some(why) = &facts.state_not_writable {
@@ -90,8 +96,8 @@ fn app(app: &App) -> Option<Finding> {
 pub(super) fn phase(facts: &Facts, findings: &[Finding]) -> (Phase, bool) {
     let apps = facts.apps.iter().filter(|app| app.wanted).all(|app| app.phase == AppPhase::Ready);
     let unreachable = facts.listen_mismatch.as_ref().is_some_and(|mismatch| mismatch.unreachable);
-    let works =
-        facts.config_invalid.is_none() && facts.workspace_missing.is_none() && !unreachable && apps;
+    let workspace = facts.workspace == Workspace::Usable;
+    let works = facts.config_invalid.is_none() && workspace && !unreachable && apps;
     let degraded =
         || unreachable || findings.iter().any(|finding| finding.kind.explained().degrades);
     let phase = match (facts.stopping, facts.config_invalid.is_some(), works) {
@@ -160,8 +166,15 @@ mod tests {
     #[test]
     fn without_its_workspace_a_station_is_degraded_and_not_ready() {
         let ready = Facts { apps: vec![lab(AppPhase::Ready)], ..Facts::default() };
-        let missing = Facts { workspace_missing: Some("it is gone".into()), ..ready };
+        let missing = Facts { workspace: Workspace::Missing("it is gone".into()), ..ready };
         check(&missing, Phase::Degraded, false, &[Kind::WorkspaceMissing]);
+        let ready = Facts { workspace: Workspace::Usable, ..missing };
+        let unknown = Facts { workspace: Workspace::Unknown, ..ready.clone() };
+        check(&unknown, Phase::Starting, false, &[]);
+        let silent = Facts { privileged_silent: Some("no answer".into()), ..ready.clone() };
+        check(&silent, Phase::Degraded, true, &[Kind::PrivilegedSilent]);
+        let refused = Facts { root_access_refused: Some("no sudo".into()), ..ready };
+        check(&refused, Phase::Ready, true, &[Kind::RootAccessRefused]);
     }
 
     #[test]

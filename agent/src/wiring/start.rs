@@ -181,9 +181,8 @@ impl Common<'_> {
         socket: UnixListener,
         levels: log::Levels,
     ) -> impl FnOnce(mpsc::Receiver<Ended>) -> Running {
-        let (first, workspace) = facts::first(&self, &bound).await;
-        let (facts, facts_rx) = watch::channel(first);
-        facts::follow(&self, &facts, workspace);
+        let (facts, facts_rx) = watch::channel(facts::first(&self, &bound));
+        facts::follow(&self, &facts);
         let samples = host::Config { every: SAMPLE, disk: self.outside.paths.state_dir.clone() };
         let shown = Shown {
             status: heartbeat::spawn(&self.tasks, &self.store, facts_rx).await,

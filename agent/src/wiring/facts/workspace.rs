@@ -1,0 +1,100 @@
+//! The folder that apps work in: looked at through the probe, because a dead share never answers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use station_proto::app::{App, AppPhase};
+use station_proto::mount::Mount;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::heartbeat::{self, Facts};
+use crate::probe::{Look, Probe};
+use crate::wiring::edges::config_to_privileged;
+use crate::wiring::start::Common;
+
+/// Where `stationd probe` listens, in the run folder.
+const PROBE_SOCKET: &str = "probe.sock";
+
+/// How often the workspace is looked at, and how long it may take to answer.
+const WORKSPACE_LOOK: Duration = Duration::from_secs(10);
+/// How often it is looked for before an app that starts has made it.
+const WORKSPACE_FIRST_LOOK: Duration = Duration::from_secs(2);
+const WORKSPACE_ANSWER: Duration = Duration::from_secs(2);
+
+/// Starts to look.
+pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) {
+    let (workspace, to) = (Workspace::new(common), facts.clone());
+    let cancel = common.tasks.token().clone();
+    common.tasks.part("facts-workspace", workspace.follow(to, cancel));
+}
+
+/// The folder that apps work in.
+struct Workspace {
+    path: PathBuf,
+    probe: Probe,
+    /// It was there once: from then on its absence is a fault.
+    was_there: bool,
+}
+
+impl Workspace {
+    fn new(common: &Common<'_>) -> Self {
+        let settled = &common.settled.config;
+        let path = config_to_privileged::workspace(settled, &common.outside.paths).to_owned();
+        let outside = common.outside;
+        let probe = if outside.units {
+            Probe::over(outside.paths.run_dir.join(PROBE_SOCKET))
+        } else {
+            Probe::own(outside.program.clone())
+        };
+        Self { path, probe, was_there: false }
+    }
+
+    /// Looks, and writes down what there is.
+    async fn note(&mut self, facts: &mut Facts) {
+        let look = self.probe.look(&self.path, WORKSPACE_ANSWER).await;
+        let before_its_start = |app: &App| app.generation == 0 || app.phase == AppPhase::Starting;
+        let new = !self.was_there && facts.apps.iter().all(before_its_start);
+        let path = self.path.display().to_string();
+        let missing = match look {
+            // What cannot be known is not claimed.
+            Look::Folder | Look::Unknown => None,
+            Look::Missing if new => None,
+            Look::Missing => Some(format!("{path} is not there any more")),
+            Look::NotAFolder => Some(format!("{path} is not a folder")),
+            Look::Silent => Some(format!("{path} does not answer")),
+        };
+        self.was_there |= look == Look::Folder;
+        let message = match (&missing, look) {
+            (Some(why), _) => why.clone(),
+            (None, Look::Unknown) => "it cannot be looked at".to_owned(),
+            (None, Look::Missing) => "not made yet: the first app that starts makes it".to_owned(),
+            (None, _) => "a local folder".to_owned(),
+        };
+        facts.mounts = vec![Mount {
+            name: "workspace".to_owned(),
+            driver: "directory".to_owned(),
+            path,
+            ready: look == Look::Folder,
+            message,
+        }];
+        facts.workspace =
+            missing.map_or(heartbeat::Workspace::Usable, heartbeat::Workspace::Missing);
+    }
+
+    /// Looks at once, and then now and then, for as long as the daemon runs.
+    async fn follow(mut self, to: watch::Sender<Facts>, cancel: CancellationToken) {
+        let mut pause = Duration::ZERO;
+        while cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            let mut latest = to.borrow().clone();
+            self.note(&mut latest).await;
+            to.send_if_modified(|facts| {
+                let changed = facts.mounts != latest.mounts || facts.workspace != latest.workspace;
+                facts.mounts = latest.mounts;
+                facts.workspace = latest.workspace;
+                changed
+            });
+            pause = if self.was_there { WORKSPACE_LOOK } else { WORKSPACE_FIRST_LOOK };
+        }
+    }
+}
