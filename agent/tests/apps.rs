@@ -1,4 +1,7 @@
 //! The supervision with real keepers and a small program as the app: crashes, kills, adoption.
+//!
+//! With `STATIOND_TEST_HOLDER=units` systemd's units hold the app instead: as root, where systemd is
+//! PID 1 and the package's files are installed, one test at a time. The boot suite does that.
 
 #![expect(
     clippy::unwrap_used,
@@ -74,6 +77,21 @@ fn lab() -> AppName {
     AppName::parse("jupyterlab").unwrap()
 }
 
+/// Where the last step of a unit writes down how the app ended.
+const SYSTEM_KEEPERS: &str = "/var/lib/stationd/keepers";
+
+fn units() -> bool {
+    std::env::var_os("STATIOND_TEST_HOLDER").is_some_and(|holder| holder == "units")
+}
+
+/// Whether this is a test of keepers and units hold the app.
+fn without_keepers() -> bool {
+    if units() {
+        println!("SKIPPED: systemd's units have no keeper that could be killed");
+    }
+    units()
+}
+
 impl Home {
     fn new() -> Self {
         let place = tempfile::tempdir().unwrap();
@@ -81,13 +99,17 @@ impl Home {
         for folder in ["run", "workspace", "tools/bin"] {
             fs::create_dir_all(at(folder)).unwrap();
         }
+        let units = units();
+        if units {
+            drop(fs::remove_dir_all(SYSTEM_KEEPERS));
+        }
         let instance = place.path().file_name().unwrap().to_string_lossy().replace('.', "");
         let root = RootConfig {
             instance,
-            holder: Holder::Keepers,
+            holder: if units { Holder::Units } else { Holder::Keepers },
             group: None,
             keeper: env!("CARGO_BIN_EXE_stationd").into(),
-            keepers: at("keepers"),
+            keepers: if units { SYSTEM_KEEPERS.into() } else { at("keepers") },
             sockets: at("run/apps"),
             logs: at("logs"),
             tools: at("tools"),
@@ -133,6 +155,15 @@ impl Home {
         keeper::read(&Folder::of(&self.root.keepers, &lab()).kept()).unwrap()
     }
 
+    /// Until nothing of the run is left, and its end is written down.
+    async fn over(&self) {
+        let kept = self.kept();
+        let last = if units() { kept.app } else { kept.keeper };
+        while last.alive() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn processes(&self) -> usize {
         process::with_environment_start(&format!("STATIOND_UNIT={}/", self.root.instance)).len()
     }
@@ -141,7 +172,8 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         let folder = Folder::of(&self.root.keepers, &lab());
-        if let Some(kept) = keeper::read::<Kept>(&folder.kept()).filter(|k| k.keeper.alive()) {
+        let kept = keeper::read::<Kept>(&folder.kept());
+        if let Some(kept) = kept.filter(|kept| kept.keeper.alive() && !units()) {
             drop(process::signal(kept.keeper.pid, Signal::SIGKILL));
         }
         let start = format!("STATIOND_UNIT={}/", self.root.instance);
@@ -250,13 +282,10 @@ async fn an_end_that_nobody_watched_is_recorded_truly() {
     let first = life.phase(AppPhase::Ready).await;
     life.end().await;
     process::signal(first.pid.unwrap(), Signal::SIGSEGV).unwrap();
-    let keeper = home.kept().keeper;
-    while keeper.alive() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    home.over().await;
     let life = home.live();
-    let second = life.phase(AppPhase::Ready).await;
-    assert_eq!(second.generation, 2);
+    let second =
+        life.until("ready again", |s| s.generation == 2 && s.phase == AppPhase::Ready).await;
     let end = second.last_end.unwrap();
     assert_eq!((end.kind, end.signal), (CauseKind::Signal, Some(11)));
     life.end().await;
@@ -279,6 +308,9 @@ async fn a_killed_app_is_started_again_with_its_cause() {
 
 #[tokio::test]
 async fn a_killed_keeper_takes_its_app_along_and_both_come_back() {
+    if without_keepers() {
+        return;
+    }
     let home = Home::with_program();
     let life = home.live();
     life.phase(AppPhase::Ready).await;
@@ -293,6 +325,9 @@ async fn a_killed_keeper_takes_its_app_along_and_both_come_back() {
 
 #[tokio::test]
 async fn keeper_and_stationd_killed_together_leave_one_instance() {
+    if without_keepers() {
+        return;
+    }
     let home = Home::with_program();
     let life = home.live();
     life.phase(AppPhase::Ready).await;
