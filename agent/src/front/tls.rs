@@ -19,7 +19,10 @@ use crate::os::file::{self, FileError};
 /// What failed, on which file, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("cannot read the TLS certificate or key")]
+    #[error(
+        "cannot read the TLS certificate or key; where stationd runs as a user of its own, let its \
+         group read it: chgrp stationd FILE, chmod g+r FILE"
+    )]
     Read(#[source] FileError),
     #[error("{path} is not a PEM file with {wanted}")]
     Parse { path: PathBuf, wanted: &'static str, source: rustls::pki_types::pem::Error },
