@@ -6,17 +6,19 @@ use serde_json::json;
 use station_proto::api::Mistake;
 
 use crate::admin::client::{ClientError, Printer};
-use crate::config::{self, Environment, Paths, Surroundings};
+use crate::config::{self, Environment, Paths, PathsError, Surroundings};
 
 /// Finds every mistake of `file`, or of the configuration in force.
 pub fn run(home: Option<PathBuf>, file: Option<&Path>, to: &Printer) -> Result<(), ClientError> {
-    let surroundings = Surroundings::of_process(home);
-    let paths =
-        Paths::of(&surroundings).map_err(|error| ClientError::Unknown(error.to_string()))?;
+    let all = installations(home).map_err(|error| ClientError::Unknown(error.to_string()))?;
+    let there = all.iter().find(|paths| paths.config_file.exists() || paths.conf_dir.exists());
+    let Some(paths) = there.or(all.first()) else {
+        return Err(ClientError::Unknown("there is no place for a configuration".to_owned()));
+    };
     let environment = Environment::of_process();
     let loaded = match file {
-        Some(file) => config::load_file(file, &paths, &environment),
-        None => config::load(&paths, &environment),
+        Some(file) => config::load_file(file, paths, &environment),
+        None => config::load(paths, &environment),
     };
     match loaded {
         Ok(loaded) => {
@@ -55,11 +57,18 @@ pub fn sockets(socket: Option<PathBuf>, home: Option<PathBuf>) -> Vec<PathBuf> {
     if let Some(socket) = socket {
         return vec![socket];
     }
+    let all = installations(home).unwrap_or_default();
+    all.into_iter().map(|paths| paths.admin_socket).collect()
+}
+
+/// Where stationd may be: the named home alone, or the caller's own and then the system's.
+fn installations(home: Option<PathBuf>) -> Result<Vec<Paths>, PathsError> {
     let named = home.is_some();
-    let mine = Paths::of(&Surroundings::of_process(home)).ok().map(|paths| paths.admin_socket);
-    let root = Surroundings { uid: 0, home: None, ..Surroundings::of_process(None) };
-    let system = Paths::of(&root).ok().map(|paths| paths.admin_socket);
-    let mut all: Vec<PathBuf> = mine.into_iter().chain(system.filter(|_| !named)).collect();
+    let mine = Paths::of(&Surroundings::of_process(home));
+    if named {
+        return mine.map(|mine| vec![mine]);
+    }
+    let mut all: Vec<Paths> = mine.into_iter().chain([Paths::system()]).collect();
     all.dedup();
-    all
+    Ok(all)
 }
