@@ -47,7 +47,7 @@ pub struct Store {
     trouble: watch::Receiver<Option<String>>,
     /// Events that found no place in the writer's queue; it tells of them.
     dropped: Arc<AtomicU64>,
-    /// The writer is inside of a transaction.
+    /// The writer is at work, which may mean that it waits for the disk.
     at_disk: Arc<AtomicBool>,
 }
 
@@ -192,10 +192,11 @@ impl Store {
             .map_err(|_closed| StoreError::Stopped)
     }
 
-    /// Whether the writer thread goes round, or waits for the disk and for nothing else: a disk that
-    /// hangs is no fault of the thread, and nothing that a new process would mend.
+    /// Whether the writer thread goes round, or waits for the disk: one that hangs is no fault of the
+    /// thread, and nothing that a new process would mend.
     pub async fn goes_round(&self) -> bool {
-        self.last_seq().await.is_ok() || self.at_disk.load(Ordering::Relaxed)
+        let lives = || !self.writer.is_closed() && self.at_disk.load(Ordering::Relaxed);
+        self.last_seq().await.is_ok() || lives()
     }
 
     /// Writes what is held and closes the file. Later calls answer [`StoreError::Stopped`].

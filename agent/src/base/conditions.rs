@@ -128,8 +128,9 @@ const LISTEN_MISMATCH: Explained = Explained {
                           where nothing is served, the phase is degraded.",
     remedy: "Write the same address into listen.address and, by `systemctl edit stationd.socket`, \
                          into the socket unit ([Socket], an empty ListenStream= and then \
-                         ListenStream=ADDRESS:PORT); then `systemctl restart stationd.socket \
-                         stationd.service`. Apps and kernels go on running.",
+                         ListenStream=ADDRESS:PORT); then `systemctl stop stationd.socket \
+                         stationd.service && systemctl start stationd.socket stationd.service`. \
+                         Apps and kernels go on running.",
 };
 
 const PRIVILEGED_SILENT: Explained = Explained {

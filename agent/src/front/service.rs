@@ -304,6 +304,8 @@ impl Future for Serving {
         debug!(status = answer.status().as_u16(), "answered");
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             this.watch.stop();
+        } else if this.watch.is_leaving() {
+            answer.headers_mut().insert(CONNECTION, CLOSE);
         }
         if this.strict {
             let value = HeaderValue::from_static("max-age=31536000");

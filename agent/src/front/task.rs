@@ -131,19 +131,21 @@ async fn serve(wire: Wire, service: Service, watch: Arc<Watch>, cancel: Cancella
     loop {
         tokio::select! {
             biased;
+            // First, so that an answer after the stop says that it is the last.
+            // Cancel-safe: `cancelled` holds nothing.
+            () = cancel.cancelled() => {
+                watch.leave();
+                if request_comes(connection.as_mut(), &watch).await {
+                    return;
+                }
+                break;
+            }
             // Polled in place, never dropped half-way.
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     debug!(%error, "connection ended early");
                 }
                 return;
-            }
-            // Cancel-safe: `cancelled` holds nothing.
-            () = cancel.cancelled() => {
-                if request_comes(connection.as_mut(), &watch).await {
-                    return;
-                }
-                break;
             }
             // Cancel-safe: a tick that is not taken comes again.
             _ = ticks.tick() => match patience.tick(watch.seen(), patience_limits) {

@@ -30,6 +30,8 @@ pub struct Watch {
     fault: Mutex<Option<(u32, Fault)>>,
     /// Set after an upgrade: what follows is not HTTP.
     off: AtomicBool,
+    /// The connection ends with the next answer.
+    leaving: AtomicBool,
     in_body: AtomicBool,
     in_head: AtomicBool,
     heads: AtomicU32,
@@ -56,6 +58,15 @@ impl Watch {
     /// Stops the reader: the connection becomes a tunnel.
     pub fn stop(&self) {
         self.off.store(true, Ordering::Release);
+    }
+
+    /// Answers say from now on that they are the last.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     /// Counts a request in answer until the value is dropped.

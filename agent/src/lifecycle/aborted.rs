@@ -33,11 +33,12 @@ async fn told(store: &Store, path: &Path) -> Result<(), AbortedError> {
         return Ok(());
     }
     let bytes = file::read_limited(path, limits::TRACE_BYTES).map_err(AbortedError::Read)?;
-    let beginning = trace::beginning(&String::from_utf8_lossy(&bytes));
-    let aside = path.with_added_extension("told");
-    tracing::error!(trace = beginning, file = %aside.display(), "the last stationd was aborted");
-    let event = NewEvent::new("daemon.aborted", "", beginning)
-        .with(json!({ "file": aside.display().to_string() }));
+    let text = String::from_utf8_lossy(&bytes);
+    let (summary, aside) = (trace::summary(&text), path.with_added_extension("told"));
+    tracing::error!(file = %aside.display(), "{summary}");
+    let file = aside.display().to_string();
+    let event = NewEvent::new("daemon.aborted", "", summary)
+        .with(json!({ "file": file, "trace": trace::beginning(&text) }));
     store.write(|tx| tx.event(event).map(drop)).await.map_err(AbortedError::Record)?;
     std::fs::rename(path, aside).map_err(AbortedError::Move)
 }
@@ -57,7 +58,8 @@ mod tests {
         }
         let events = store.events_after(0, 10).await.unwrap().events;
         let told: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
-        assert_eq!(told, ["why\nand where"]);
+        assert_eq!(told, ["why; and where"]);
+        assert_eq!(events[0].data["trace"], "why\nand where");
         assert!(!path.exists() && folder.path().join("abort.trace.told").exists());
     }
 }

@@ -7,6 +7,8 @@ use crate::base::moment::Moment;
 use crate::base::tasks::pulse::Late;
 use crate::os::process::threads::Thread;
 
+const THREADS: &str = "threads: number, name, state, where it waits, system call";
+
 /// The trace as text.
 pub(super) fn text(now: Moment, pid: u32, late: &[Late], threads: &[Thread]) -> String {
     let version = env!("CARGO_PKG_VERSION");
@@ -18,7 +20,7 @@ pub(super) fn text(now: Moment, pid: u32, late: &[Late], threads: &[Thread]) -> 
     for Late { name, since } in late {
         lines.push(format!("no answer from {name} for {}", seconds(now.mono, *since)));
     }
-    lines.push("threads: number, name, state, where it waits, system call".to_owned());
+    lines.push(THREADS.to_owned());
     for thread in threads.iter().take(limits::TRACE_THREADS) {
         let Thread { id, name, state, waits_in, call } = thread;
         let known = |word: &str| if word.is_empty() { "?".to_owned() } else { word.to_owned() };
@@ -32,7 +34,13 @@ pub(super) fn text(now: Moment, pid: u32, late: &[Late], threads: &[Thread]) -> 
     lines.join("\n") + "\n"
 }
 
-/// The beginning of a trace: what its event shows.
+/// What happened, without what each thread did.
+pub(super) fn summary(trace: &str) -> String {
+    let lines = trace.lines().take_while(|line| *line != THREADS).take(limits::TRACE_LINES);
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+/// The beginning of a trace, for programs.
 pub(super) fn beginning(trace: &str) -> String {
     trace.lines().take(limits::TRACE_LINES).collect::<Vec<_>>().join("\n")
 }
@@ -62,6 +70,7 @@ mod tests {
         assert!(trace.contains("no answer from apps for 10.5 s\n"), "{trace}");
         assert!(trace.contains("7 lane-0 S futex_wait ?\n"), "{trace}");
         assert_eq!(beginning(&trace).lines().count(), 5);
+        assert!(summary(&trace).ends_with("; no answer from apps for 10.5 s"), "{trace}");
         assert!(text(now, 5, &[], &[]).contains("every loop answered"));
     }
 

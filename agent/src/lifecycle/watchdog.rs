@@ -42,10 +42,13 @@ struct Verdict {
 }
 
 impl Vigil {
-    fn round(&mut self, late: Vec<Late>) -> Verdict {
+    /// `paused`: this thread did not run either (the whole process was stopped, or the machine), so
+    /// that nobody had the time to answer: no fault, but no sign of life.
+    fn round(&mut self, mut late: Vec<Late>, paused: bool) -> Verdict {
+        let feed = late.is_empty();
+        late.retain(|one| !paused || self.0.contains(&one.name));
         let now: BTreeSet<String> = late.iter().map(|one| one.name.clone()).collect();
         let back = self.0.difference(&now).cloned().collect();
-        let feed = late.is_empty();
         let newly_late = late.into_iter().filter(|one| !self.0.contains(&one.name)).collect();
         self.0 = now;
         Verdict { feed, newly_late, back }
@@ -56,7 +59,8 @@ impl Vigil {
 pub fn start(pulses: Pulses, trace: PathBuf) -> io::Result<()> {
     let aborts = signals::by_descriptor(&[Signal::SIGABRT])?;
     let every = systemd::watchdog().map(|limit| limit / ROUNDS);
-    let watch = Watch { pulses, trace, aborts, every, vigil: Vigil::default() };
+    let (vigil, asked) = (Vigil::default(), clock::since_boot());
+    let watch = Watch { pulses, trace, aborts, every, vigil, asked };
     let thread = std::thread::Builder::new().name("watchdog".to_owned()).stack_size(256 * 1024);
     thread.spawn(move || watch.run()).map(drop)
 }
@@ -69,13 +73,15 @@ struct Watch {
     /// `None` without a watchdog.
     every: Option<Duration>,
     vigil: Vigil,
+    /// When it asked last.
+    asked: Duration,
 }
 
 impl Watch {
     fn run(mut self) {
         loop {
-            if self.every.is_some() {
-                self.round();
+            if let Some(every) = self.every {
+                self.round(every);
             }
             if self.told_to_abort() {
                 self.abort();
@@ -95,9 +101,11 @@ impl Watch {
         matches!(self.aborts.read_signal(), Ok(Some(_)))
     }
 
-    fn round(&mut self) {
+    fn round(&mut self, every: Duration) {
         let now = clock::since_boot();
-        let Verdict { feed, newly_late, back } = self.vigil.round(self.pulses.ask(now));
+        let paused = now.saturating_sub(self.asked) > every * 2;
+        self.asked = now;
+        let Verdict { feed, newly_late, back } = self.vigil.round(self.pulses.ask(now), paused);
         if feed {
             systemd::alive();
         }
@@ -171,7 +179,7 @@ mod tests {
     #[test]
     fn one_silent_loop_stops_the_feeding_and_is_named_once() {
         let mut vigil = Vigil::default();
-        let mut round = |silent: &[&str]| vigil.round(late(silent));
+        let mut round = |silent: &[&str]| vigil.round(late(silent), false);
         let all_well = Verdict { feed: true, newly_late: Vec::new(), back: Vec::new() };
         assert_eq!(round(&[]), all_well);
         let named = Verdict { feed: false, newly_late: late(&["apps"]), back: Vec::new() };
@@ -184,5 +192,17 @@ mod tests {
         let back = Verdict { feed: true, newly_late: Vec::new(), back: both };
         assert_eq!(round(&[]), back);
         assert_eq!(round(&[]), all_well);
+    }
+
+    #[test]
+    fn a_pause_of_the_whole_process_is_nobodys_fault_and_no_sign_of_life() {
+        let mut vigil = Vigil::default();
+        let nothing = Verdict { feed: false, newly_late: Vec::new(), back: Vec::new() };
+        assert_eq!(vigil.round(late(&["apps"]), true), nothing);
+        assert!(vigil.round(Vec::new(), true).feed);
+        assert_eq!(vigil.round(late(&["apps"]), false).newly_late, late(&["apps"]));
+        // Who was late before the pause still is.
+        assert_eq!(vigil.round(late(&["apps"]), true), nothing);
+        assert_eq!(vigil.round(Vec::new(), false).back, ["apps".to_owned()]);
     }
 }

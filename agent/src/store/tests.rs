@@ -234,3 +234,15 @@ async fn a_removed_file_is_noticed_and_takes_no_write() {
     assert!(trouble.contains("removed") && trouble.contains("restart"), "{trouble}");
     assert!(matches!(add(&store, 1).await, Err(StoreError::Commit(_))));
 }
+
+#[tokio::test]
+async fn a_writer_that_waits_for_the_disk_goes_round_and_one_that_ended_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("db"));
+    assert!(store.goes_round().await);
+    let release = hang(&store).await;
+    assert!(store.goes_round().await);
+    drop(release);
+    store.close().await;
+    assert!(!store.goes_round().await);
+}

@@ -121,7 +121,7 @@ pub(super) struct Out {
     pub path: PathBuf,
     /// Events that found no place in the queue.
     pub dropped: Arc<AtomicU64>,
-    /// Set while the thread is inside of a transaction.
+    /// Set while the thread works through what it was asked, which may mean a wait for the disk.
     pub at_disk: Arc<AtomicBool>,
     pub bus: Bus<Event>,
     pub trouble: watch::Sender<Option<String>>,
@@ -179,7 +179,10 @@ impl Writer {
             {
                 batch.push(next);
             }
-            if let Some(done) = self.batch(batch) {
+            self.out.at_disk.store(true, Ordering::Relaxed);
+            let closing = self.batch(batch);
+            self.out.at_disk.store(false, Ordering::Relaxed);
+            if let Some(done) = closing {
                 // Nobody waits for the answer any more: that is fine.
                 done.send(()).unwrap_or(());
                 return;
@@ -212,9 +215,7 @@ impl Writer {
         if jobs.is_empty() && self.held.events.is_empty() && self.held.lost == 0 {
             return closing;
         }
-        self.out.at_disk.store(true, Ordering::Relaxed);
         let committed = self.commit(&mut jobs);
-        self.out.at_disk.store(false, Ordering::Relaxed);
         if let Err(error) = &committed {
             tracing::error!(error, held = self.held.events.len(), "the disk took no write");
         }

@@ -108,6 +108,9 @@ pub(super) async fn start(
     let started = clock::now();
     let settled = settle(outside, trouble);
     let levels = log::start(settled.config.log);
+    for name in outside.passed.names().filter(|name| !["public", "admin"].contains(name)) {
+        tracing::warn!(name, "a socket was passed on that stationd has no use for");
+    }
     let store = Store::open(&outside.paths.database, &FEATURES).map_err(StartError::Store)?;
     let session = identity::Config { session: settled.config.identity.session };
     let (identity, instance) =
@@ -200,8 +203,9 @@ impl Common<'_> {
         let live = reload::Live { levels, names, public_url, facts: facts.clone(), again };
         let again = live.again.clone();
         let (tasks, store, apps) = (self.tasks.clone(), self.store.clone(), self.apps.clone());
-        announce(&facts.borrow());
         reload::spawn(self, live);
+        // Now that the files are watched: who changes them after READY is heard.
+        announce(&facts.borrow());
         move |ended| Running { tasks, ended, store, apps, facts, down, again }
     }
 
@@ -264,6 +268,11 @@ fn announce(facts: &Facts) {
             "no app is started; mend the configuration, see stationctl check"
         );
     }
-    tracing::info!(version, url = %facts.public_url, "ready");
-    systemd::ready(&format!("at {}", facts.public_url));
+    let url = &facts.public_url;
+    if let Some(mismatch) = &facts.listen_mismatch {
+        tracing::warn!(action = mismatch.action, "{}", mismatch.message);
+    }
+    tracing::info!(version, %url, "ready");
+    let nowhere = || "without a public listener".to_owned();
+    systemd::ready(&if url.is_empty() { nowhere() } else { format!("at {url}") });
 }

@@ -7,6 +7,8 @@ mod rig;
 #[cfg(test)]
 mod smuggling;
 #[cfg(test)]
+mod stop;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod traffic;

@@ -174,7 +174,9 @@ async fn another_address_than_the_configured_one_is_served_and_named() {
     for part in ["127.0.0.1:9", &served] {
         assert!(found.message.contains(part), "{found:?}");
     }
-    for part in ["systemctl edit stationd.socket", "systemctl restart stationd.socket"] {
+    for part in
+        ["systemctl edit stationd.socket", "systemctl stop stationd.socket stationd.service"]
+    {
         assert!(found.action.contains(part), "{found:?}");
     }
     let status = station.heartbeat().await.unwrap().status;

@@ -33,7 +33,9 @@ pub(super) struct Verdict {
     pub mismatch: Option<Mismatch>,
 }
 
-const RESTART: &str = "`systemctl restart stationd.socket stationd.service`";
+/// Not `restart`: systemd starts no socket whose service runs, so that fails as often as not.
+const AGAIN: &str = "`systemctl stop stationd.socket stationd.service && systemctl start \
+                     stationd.socket stationd.service`";
 
 pub(super) fn judge(question: Question<'_>) -> Verdict {
     let Question { configured, passed, units } = question;
@@ -82,7 +84,7 @@ fn missing(address: SocketAddr) -> Mismatch {
         ),
         action: format!(
             "`systemctl status stationd.socket` says why: its port is taken, or it was not \
-             started. Mend that, then {RESTART}"
+             started. Mend that, then {AGAIN}"
         ),
         unreachable: true,
     }
@@ -98,7 +100,7 @@ fn open(passed: &[SocketAddr]) -> Mismatch {
         ),
         action: format!(
             "set tls = \"self-signed\" or \"files\" in [listen] and `systemctl restart \
-             stationd.service`, or let the socket listen on 127.0.0.1: {}, then {RESTART}",
+             stationd.service`, or let the socket listen on 127.0.0.1: {}, then {AGAIN}",
             edit("127.0.0.1:8710")
         ),
         unreachable: true,
@@ -107,7 +109,8 @@ fn open(passed: &[SocketAddr]) -> Mismatch {
 
 fn differs(at: SocketAddr, address: SocketAddr, others: &[SocketAddr]) -> Mismatch {
     let action = format!(
-        "to serve on {address}: {}, then {RESTART}; to stay: address = \"{at}\" in [listen]",
+        "to serve on {address}: {}, then {AGAIN}; to stay: address = \"{at}\" in [listen] and \
+         `systemctl restart stationd.service`",
         edit(&address.to_string())
     );
     let (reason, message) = if others.is_empty() {
@@ -195,7 +198,7 @@ mod tests {
         for part in ["127.0.0.1:9000", "127.0.0.1:8710"] {
             assert!(mismatch.message.contains(part), "{mismatch:?}");
         }
-        for part in ["systemctl edit stationd.socket", "ListenStream=127.0.0.1:9000", RESTART] {
+        for part in ["systemctl edit stationd.socket", "ListenStream=127.0.0.1:9000", AGAIN] {
             assert!(mismatch.action.contains(part), "{mismatch:?}");
         }
     }
