@@ -30,6 +30,7 @@ mod probe;
 mod state;
 mod store;
 mod task;
+mod units;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,8 +45,10 @@ use crate::base::ids::AppName;
 use crate::base::limits;
 use crate::base::moment::Moment;
 use crate::base::tasks::Tasks;
-use crate::privileged::Privileged;
+use crate::privileged::{Privileged, Refusal};
 use crate::store::Store;
+
+use launcher::Launcher;
 
 pub use logs::LogError;
 pub use store::FEATURE;
@@ -123,6 +126,8 @@ pub enum AppsError {
     Stopping,
     #[error("the log cannot be shown")]
     Log(#[source] LogError),
+    #[error("the log cannot be shown")]
+    Journal(#[source] Refusal),
 }
 
 /// What `shutdown` did.
@@ -137,7 +142,8 @@ pub struct Shutdown {
 #[derive(Debug)]
 enum Command {
     App(AppName, Ask, oneshot::Sender<()>),
-    Down(oneshot::Sender<()>),
+    /// With what runs, whoever knows of it.
+    Down(Vec<AppName>, oneshot::Sender<()>),
     Configure(Vec<Spec>),
 }
 
@@ -160,6 +166,7 @@ pub struct Apps {
     commands: mpsc::Sender<Command>,
     seen: watch::Receiver<Arc<Vec<Seen>>>,
     privileged: Privileged,
+    launcher: Launcher,
 }
 
 /// Starts the supervision: what an earlier stationd left is found first, then wanted apps start.
@@ -173,15 +180,17 @@ pub fn spawn(
 ) -> Apps {
     let (commands, commands_rx) = mpsc::channel(limits::COMMANDS);
     let (publish, seen) = watch::channel(Arc::default());
+    let launcher = Launcher::new(privileged.clone());
     let parts = task::Parts {
         tasks: tasks.clone(),
         store,
         privileged: privileged.clone(),
+        launcher: launcher.clone(),
         commands: commands_rx,
         publish,
     };
     tasks.part("apps", task::run(parts, specs));
-    Apps { commands, seen, privileged }
+    Apps { commands, seen, privileged, launcher }
 }
 
 impl Apps {
@@ -224,9 +233,9 @@ impl Apps {
     }
 
     /// The last lines of the app's log, oldest first, without secrets.
-    pub fn logs(&self, name: &str, lines: usize) -> Result<Vec<String>, AppsError> {
+    pub async fn logs(&self, name: &str, lines: usize) -> Result<Vec<String>, AppsError> {
         let name = self.known(name)?;
-        logs::tail(&self.privileged.root().log(&name), lines).map_err(AppsError::Log)
+        self.launcher.lines(&name, lines).await
     }
 
     /// Stops every app without changing what is wanted; for `stationctl down`. From now on nothing
@@ -234,7 +243,8 @@ impl Apps {
     pub async fn shutdown(&self, limit: Duration) -> Shutdown {
         let before = Arc::clone(&self.seen.borrow());
         let (done, done_rx) = oneshot::channel();
-        if self.commands.send(Command::Down(done)).await.is_ok() {
+        let running = self.launcher.running().await;
+        if self.commands.send(Command::Down(running, done)).await.is_ok() {
             drop(done_rx.await);
         }
         let mut seen = self.seen.clone();

@@ -220,7 +220,8 @@ impl Sources {
     }
 
     fn check(self, paths: &Paths, environment: &Environment) -> Result<Loaded, Box<Failed>> {
-        let checked = check(&self.read, &paths.workspace_dir, environment, &Machine);
+        let machine = Machine { system: *paths == Paths::system() };
+        let checked = check(&self.read, &paths.workspace_dir, environment, &machine);
         match checked {
             Ok(config) if self.unreadable.is_empty() => Ok(Loaded {
                 config,
@@ -266,7 +267,10 @@ fn digest(sources: &[Source]) -> String {
 
 /// The machine that stationd runs on.
 #[derive(Debug, Clone, Copy)]
-struct Machine;
+struct Machine {
+    /// The system's own installation, in which a part with rights starts the apps.
+    system: bool,
+}
 
 impl Facts for Machine {
     fn user_exists(&self, name: &str) -> bool {
@@ -276,7 +280,7 @@ impl Facts for Machine {
     fn bound_to_user(&self) -> Option<String> {
         let uid = nix::unistd::geteuid();
         let name = || nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
-        (!uid.is_root()).then(|| name().unwrap_or_else(|| uid.to_string()))
+        (!uid.is_root() && !self.system).then(|| name().unwrap_or_else(|| uid.to_string()))
     }
 
     fn missing(&self, path: &Path) -> bool {

@@ -22,6 +22,7 @@ pub mod routes;
 mod service;
 mod task;
 pub mod tls;
+mod turned_away;
 pub mod wire;
 
 use std::fmt;
@@ -38,6 +39,7 @@ use gate::Names;
 use routes::{Body, Routes};
 use service::Shared;
 use tls::Tls;
+pub use turned_away::TurnAway;
 use wire::patience;
 
 /// A session that a cookie stands for.
@@ -146,4 +148,9 @@ pub fn spawn(
 ) {
     let shared = Arc::new(Shared { config, routes, outside });
     tasks.part("front", task::accept(listener, shared, tasks.clone()));
+}
+
+/// Turns everybody away who connects to `listener`, until the daemon stops.
+pub fn turn_away(tasks: &Tasks, listener: TcpListener, what: TurnAway) {
+    tasks.part("front-closed", turned_away::accept(listener, what, tasks.clone()));
 }

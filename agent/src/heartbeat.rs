@@ -48,7 +48,20 @@ pub struct Facts {
     pub state_not_writable: Option<String>,
     /// The folder that apps work in was there and is not any more, or does not answer.
     pub workspace_missing: Option<String>,
+    /// What the public listener that was passed on is, and what it should be.
+    pub listen_mismatch: Option<Mismatch>,
     pub stopping: bool,
+}
+
+/// The public listener is not what the configuration says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// One word, such as `AddressDiffers`.
+    pub reason: &'static str,
+    pub message: String,
+    pub action: String,
+    /// Nobody can reach the page and the apps.
+    pub unreachable: bool,
 }
 
 /// The latest status.
@@ -60,6 +73,7 @@ pub async fn spawn(tasks: &Tasks, store: &Store, facts: watch::Receiver<Facts>) 
     let (publish, status) = watch::channel(judged.status());
     let cancel = tasks.token();
     tasks.part("heartbeat-store", store::keep(store.clone(), status.clone(), cancel.clone()));
-    tasks.part("heartbeat", task::run(judged, facts, publish, cancel.clone()));
+    let pulse = tasks.pulse("heartbeat");
+    tasks.part("heartbeat", task::run(judged, facts, publish, (pulse, cancel.clone())));
     status
 }

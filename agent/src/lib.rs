@@ -8,6 +8,7 @@ pub mod base;
 // floor 1
 pub mod os;
 pub mod privileged;
+pub mod probe;
 pub mod store;
 // floor 2
 pub mod apps;

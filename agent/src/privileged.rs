@@ -1,69 +1,127 @@
 //! Privileged work: the closed list of things that may need root, and the one place that does them.
 //!
 //! ```text
-//!   feature ──Verb──► Privileged (handle) ──► execute(verb, &RootConfig) ──► Reply | Refusal
-//!                        └ in this process today; over a socket where a root helper runs
+//!   feature ──Verb──► Privileged (handle) ──► execute(order, &RootConfig) ──► Reply | Refusal
+//!                        └ in this process, or over a socket in `stationd privileged`
 //! ```
 //!
 //! Invariants: a verb names an app and never says what to run: programs, accounts, folders and
 //! environments come from [`RootConfig`] alone, which this side builds from the configuration
-//! itself. A verb carries the digest of the configuration its sender has, and is refused on a
-//! mismatch. Nothing outside this module and `os` changes a uid.
+//! itself. An order carries the digest of the configuration its sender has, and is refused on a
+//! mismatch. Nothing outside this module and `os` changes a uid or talks to PID 1.
 //!
 //! Not here: when to start or stop anything (`apps`), and how a keeper works (`keeper`).
 
+mod access;
 mod account;
-pub mod environment;
-mod find;
-mod folders;
+mod app;
+mod handle;
 pub mod keeper;
-mod recipe;
-mod start;
-mod sweep;
+pub mod role;
+pub mod units;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
 
-use self::keeper::files::State;
+use self::app::{find, recipe};
+use self::keeper::files::{Exit, Kept, State, StopBy};
+use crate::base::chain::Chain;
 use crate::base::ids::AppName;
+use crate::base::limits;
 
 pub use self::account::{NoUser, UnitUser};
-pub use self::recipe::Kind;
+pub use self::app::environment;
+pub use self::app::recipe::Kind;
+pub use self::handle::Privileged;
 
 /// What may be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "snake_case")]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Verb {
+    /// Take up the configuration that the order's digest names, and say what it is.
+    Configure {},
     /// Look for the app's program.
-    FindApp { app: AppName, digest: String },
-    /// End what is left of earlier generations, then start the app under a keeper.
-    StartApp { app: AppName, generation: u64, digest: String },
-    /// End a tree whose keeper is gone; all generations if none is named.
-    KillUnit { app: AppName, generation: Option<u64>, digest: String },
+    FindApp { app: AppName },
+    /// End what is left of earlier generations, then start the app.
+    StartApp { app: AppName, generation: u64 },
+    /// End a tree that nobody holds any more; all generations if none is named.
+    KillUnit { app: AppName, generation: Option<u64> },
+    /// What there is of the app's unit.
+    LookAtUnit { app: AppName },
+    /// Ask the app's unit to end; after its grace it is killed.
+    StopUnit { app: AppName, by: StopBy },
+    /// Apps whose units run.
+    ListUnits {},
+    /// The last lines that the app's unit printed: all runs, or the last one.
+    ReadLog { app: AppName, lines: usize, last_run: bool },
+    /// Give the user root by sudo, or take it away, as the configuration says.
+    SetRootAccess {},
+    /// The station rests: its sockets take no more connections.
+    CloseSockets {},
 }
 
 impl Verb {
-    fn digest(&self) -> &str {
+    /// Whether it must be done with the configuration that its sender has. The others do the same
+    /// with any: what runs can be looked at and ended whatever became of the configuration.
+    fn needs_digest(&self) -> bool {
+        matches!(self, Self::FindApp { .. } | Self::StartApp { .. } | Self::SetRootAccess {})
+    }
+
+    /// How long an answer may take, every step of the verb at its limit.
+    fn limit(&self) -> Duration {
         match self {
-            Self::FindApp { digest, .. }
-            | Self::StartApp { digest, .. }
-            | Self::KillUnit { digest, .. } => digest,
+            Self::StartApp { .. } => limits::APP_STOP + limits::KILL_WAIT + limits::START_STEPS,
+            Self::FindApp { .. } => limits::START_STEPS,
+            Self::KillUnit { .. } => limits::KILL_WAIT + limits::BUS,
+            Self::ReadLog { .. } | Self::SetRootAccess {} => limits::USER_STEP * 2,
+            _ => limits::BUS * 2,
         }
     }
+}
+
+/// A verb, and which configuration its sender has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    pub digest: String,
+    pub verb: Verb,
 }
 
 /// What comes back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
+    Configured(Box<RootConfig>),
     Found { program: PathBuf },
     Started(Box<State>),
     Killed { processes: u32 },
+    Looked(Looked),
+    Units(Vec<AppName>),
+    Log(Vec<String>),
+    Done,
+}
+
+/// What there is of an app's unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Looked {
+    Running(Kept),
+    /// It is on its way out.
+    Ending(Kept),
+    Ended(Exit),
+    /// It has ended, and nobody wrote down how.
+    Lost {
+        generation: u64,
+    },
+    /// The machine was restarted meanwhile.
+    OtherBoot {
+        generation: u64,
+    },
+    Nothing,
 }
 
 /// Why it was not done.
@@ -80,13 +138,43 @@ pub enum Refusal {
     StartFailed(String),
     #[error("{left} processes of an earlier run of {app} cannot be ended: end them by hand")]
     LeftRunning { app: AppName, left: u32 },
+    #[error("the order is not understood: {0}")]
+    NotUnderstood(String),
+    #[error("this cannot be done here: {0}")]
+    NotHere(String),
+    #[error("the configuration cannot be used: {0}")]
+    BadConfig(String),
+    #[error("systemd refused: {0}")]
+    Systemd(String),
+    #[error("sudo rights stay as they are: {0}")]
+    RootAccess(String),
+    #[error(
+        "the privileged part does not answer ({0}); look at `systemctl status \
+         stationd-privileged.service`"
+    )]
+    Silent(String),
+}
+
+/// What holds the apps while stationd comes and goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// A keeper of ours for each.
+    Keepers,
+    /// Transient units of systemd.
+    Units,
 }
 
 /// Everything a verb may use; plain data, built from the configuration by wiring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootConfig {
-    /// The first eight digits of the instance id.
+    /// The first eight digits of the instance id; `system` with [`Holder::Units`], of which a
+    /// machine has one.
     pub instance: String,
+    pub holder: Holder,
+    /// The group that may connect to the apps' sockets: stationd's, where it runs as another user
+    /// than root and the apps' own.
+    pub group: Option<u32>,
     /// The program that is run as `PROGRAM keep --dir DIR`.
     pub keeper: PathBuf,
     /// One folder per app for its keeper; on a disk that survives stationd.
@@ -101,6 +189,15 @@ pub struct RootConfig {
     pub admin_socket: PathBuf,
     /// The account the apps run under.
     pub user: UnitUser,
+    /// Whether that account may become root by sudo.
+    pub root_access: bool,
+    /// What apps show as their root.
+    pub workspace: PathBuf,
+    /// Whether the workspace is stationd's own folder, made and given to the user if it is missing.
+    /// Any other one is made by the user, where they may.
+    pub own_workspace: bool,
+    /// Where the user begins; in the workspace. Made if it is missing.
+    pub folder: PathBuf,
     /// What apps get of stationd's own environment: see [`environment::passed`].
     pub environment: BTreeMap<String, String>,
     pub apps: Vec<AppRoot>,
@@ -113,25 +210,19 @@ pub struct AppRoot {
     pub kind: Kind,
     /// The program and arguments put before ours; empty: look for the program.
     pub command: Vec<String>,
-    /// What the app shows as its root.
-    pub workspace: PathBuf,
-    /// Whether the workspace is stationd's own folder, made and given to the user if it is missing.
-    /// Any other one is made by the user, where they may.
-    pub own_workspace: bool,
-    /// Where the user begins; in the workspace. Made if it is missing.
-    pub folder: PathBuf,
 }
 
 impl RootConfig {
-    /// Names this configuration; both sides compute it.
+    /// Names this configuration; both sides compute it. What they inherited is no part of it.
     pub fn digest(&self) -> String {
-        hash(self)
+        hash(&Self { environment: BTreeMap::new(), ..self.clone() })
     }
 
     /// Names what an app is started as; it changes when a running one would need a restart.
     pub fn fingerprint(&self, app: &AppName) -> Option<String> {
-        let app = self.app(app)?;
-        let recipe = recipe::build(self, app, &recipe::Given::for_comparison());
+        let plain = Self { environment: BTreeMap::new(), ..self.clone() };
+        let app = plain.app(app)?;
+        let recipe = recipe::build(&plain, app, &recipe::Given::for_comparison());
         Some(hash(&(recipe, self.user.uid)))
     }
 
@@ -163,57 +254,36 @@ fn hash(value: &impl Serialize) -> String {
     data_encoding::HEXLOWER.encode(digest.get(..16).unwrap_or_default())
 }
 
-/// Does what the verb says, or says why not. The same function serves both back ends.
-pub async fn execute(verb: Verb, root: &RootConfig) -> Result<Reply, Refusal> {
-    if verb.digest() != root.digest() {
+fn failed(error: &dyn std::error::Error) -> Refusal {
+    Refusal::StartFailed(Chain(error).to_string())
+}
+
+/// Does what the order says, or says why not. The same function serves both back ends.
+pub async fn execute(order: Order, root: &RootConfig) -> Result<Reply, Refusal> {
+    let Order { digest, verb } = order;
+    if verb.needs_digest() && digest != root.digest() {
         return Err(Refusal::ConfigChanged);
     }
     let known = |name: &AppName| root.app(name).ok_or_else(|| Refusal::UnknownApp(name.clone()));
-    match verb {
-        Verb::FindApp { app, .. } => {
+    match (verb, root.holder) {
+        (Verb::Configure {}, _) => Ok(Reply::Configured(Box::new(root.clone()))),
+        (Verb::FindApp { app }, _) => {
             let program = find::program(root, known(&app)?).await?;
             Ok(Reply::Found { program })
         }
-        Verb::StartApp { app, generation, .. } => {
-            let state = start::start(root, known(&app)?, generation).await?;
-            Ok(Reply::Started(state))
+        (Verb::StartApp { app, generation }, Holder::Keepers) => {
+            Ok(Reply::Started(keeper::start::start(root, known(&app)?, generation).await?))
+        }
+        (Verb::StartApp { app, generation }, Holder::Units) => {
+            Ok(Reply::Started(units::start(root, known(&app)?, generation).await?))
         }
         // An app that has left the configuration must still be ended.
-        Verb::KillUnit { app, generation, .. } => {
-            let processes = sweep::sweep(root, &app, generation).await?;
+        (Verb::KillUnit { app, generation }, Holder::Keepers) => {
+            let processes = keeper::sweep::sweep(root, &app, generation).await?;
             Ok(Reply::Killed { processes })
         }
-    }
-}
-
-/// The way to the privileged side; clones share it.
-#[derive(Debug, Clone)]
-pub struct Privileged {
-    back_end: BackEnd,
-}
-
-/// A socket to `stationd privileged` will be the second one.
-#[derive(Debug, Clone)]
-enum BackEnd {
-    InProcess(watch::Receiver<Arc<RootConfig>>),
-}
-
-impl Privileged {
-    /// Does the work in this process, with whatever rights it has.
-    pub fn in_process(root: watch::Receiver<Arc<RootConfig>>) -> Self {
-        Self { back_end: BackEnd::InProcess(root) }
-    }
-
-    /// The configuration as this side has it, for paths and for the digest of a verb.
-    pub fn root(&self) -> Arc<RootConfig> {
-        let BackEnd::InProcess(root) = &self.back_end;
-        Arc::clone(&root.borrow())
-    }
-
-    /// Asks for a verb and waits for the answer; every verb has its own time limits.
-    pub async fn call(&self, verb: Verb) -> Result<Reply, Refusal> {
-        let root = self.root();
-        execute(verb, &root).await
+        (verb, Holder::Units) => units::execute(verb, root).await,
+        (_, Holder::Keepers) => Err(Refusal::NotHere("no unit of systemd holds the apps".into())),
     }
 }
 

@@ -23,7 +23,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rusqlite::Connection;
 use station_proto::event::Event;
@@ -47,6 +47,8 @@ pub struct Store {
     trouble: watch::Receiver<Option<String>>,
     /// Events that found no place in the writer's queue; it tells of them.
     dropped: Arc<AtomicU64>,
+    /// The writer is inside of a transaction.
+    at_disk: Arc<AtomicBool>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,16 +91,17 @@ impl Store {
         let (writer, writer_rx) = mpsc::channel(limits::COMMANDS);
         let (reader, reader_rx) = mpsc::channel(limits::COMMANDS);
         let (publish, trouble) = watch::channel(None);
-        let dropped = Arc::<AtomicU64>::default();
+        let (dropped, at_disk) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let out = writer::Out {
             path: path.to_owned(),
             dropped: Arc::clone(&dropped),
+            at_disk: Arc::clone(&at_disk),
             bus: events.clone(),
             trouble: publish,
         };
         writer::start(connection, state, out, writer_rx)?;
         reader::start(path, reader_rx)?;
-        Ok(Self { writer, reader, events, trouble, dropped })
+        Ok(Self { writer, reader, events, trouble, dropped, at_disk })
     }
 
     /// Runs `change` in a transaction and answers when it is on disk.
@@ -187,6 +190,12 @@ impl Store {
             .await
             .map_err(|_elapsed| StoreError::TimedOut)?
             .map_err(|_closed| StoreError::Stopped)
+    }
+
+    /// Whether the writer thread goes round, or waits for the disk and for nothing else: a disk that
+    /// hangs is no fault of the thread, and nothing that a new process would mend.
+    pub async fn goes_round(&self) -> bool {
+        self.last_seq().await.is_ok() || self.at_disk.load(Ordering::Relaxed)
     }
 
     /// Writes what is held and closes the file. Later calls answer [`StoreError::Stopped`].

@@ -12,29 +12,32 @@
 pub mod check;
 mod edges;
 mod facts;
-mod folders;
 mod log;
 mod public;
 mod reload;
+pub mod roles;
 mod start;
 mod task;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Parser;
 
 use crate::base::chain::Chain;
+use crate::base::tasks::pulse::Pulses;
 use crate::config::{Environment, Paths, PathsError};
 use crate::front::tls::TlsError;
 use crate::identity::IdentityError;
 use crate::os::socket::SocketError;
+use crate::os::systemd::passed::{Passed, PassedError};
 use crate::os::{process, signals};
 use crate::privileged::NoUser;
 use crate::store::StoreError;
 
-pub use folders::FoldersError;
+pub use start::folders::FoldersError;
 
 const AFTER_HELP: &str = "Without --home, root uses /etc/stationd, /run/stationd and \
     /var/lib/stationd, and everybody else $XDG_STATE_HOME/stationd.\n\
@@ -66,6 +69,10 @@ pub struct Outside {
     /// It runs as the package's units do: PID 1 holds the listeners, and what needs rights is asked
     /// of `stationd privileged`.
     pub units: bool,
+    /// The listeners that were passed on at the start.
+    pub passed: Arc<Passed>,
+    /// Asked by the watchdog.
+    pub pulses: Pulses,
 }
 
 /// Why the daemon did not start or did not go on.
@@ -92,6 +99,10 @@ pub enum StartError {
          with listen.address or STATIOND_LISTEN"
     )]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot use what was passed on at the start")]
+    Passed(#[source] PassedError),
+    #[error("cannot start the watchdog")]
+    Watchdog(#[source] io::Error),
     #[error("cannot make the admin socket")]
     Socket(#[source] SocketError),
     #[error("cannot set TLS up")]
@@ -105,7 +116,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Folders(FoldersError::AlreadyRunning { .. }) => 3,
-            Self::Listen { .. } | Self::Socket(_) | Self::Tls(_) => 4,
+            Self::Listen { .. } | Self::Passed(_) | Self::Socket(_) | Self::Tls(_) => 4,
             Self::Folders(FoldersError::Unusable { .. }) | Self::Store(_) | Self::Identity(_) => 5,
             _ => 1,
         }
@@ -126,13 +137,16 @@ pub async fn run(outside: &Outside) -> Result<(), StartError> {
     if let Err(error) = process::raise_file_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let _locked = folders::prepare(&outside.paths)?;
+    let _locked = start::folders::prepare(&outside.paths)?;
     let mut mended = false;
     loop {
         let running = match start::start(outside, None).await {
             Ok(running) => running,
-            // A station that answered goes on to answer: what is wrong becomes its condition.
-            Err(error) if mended => start::start(outside, Some(told(&error))).await?,
+            // A station that answered goes on to answer, and so does one whose listeners others
+            // hold: what is wrong becomes its condition.
+            Err(error) if mended || (outside.units && matches!(error, StartError::Tls(_))) => {
+                start::start(outside, Some(told(&error))).await?
+            }
             Err(error) => return Err(error),
         };
         match task::until_end(running, &mut stop).await? {

@@ -13,6 +13,7 @@
 
 pub mod bench;
 pub mod browser;
+pub mod held;
 pub mod http;
 pub mod jupyter;
 pub mod kernel;

@@ -48,6 +48,13 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
+/// The same with so many descriptors at most.
+pub fn with_descriptors(program: &Path, count: usize) -> Command {
+    let mut command = command(Path::new("/bin/sh"));
+    command.arg("-c").arg(format!("ulimit -n {count} && exec \"$0\"")).arg(program);
+    command
+}
+
 /// Both outputs of the program go to the end of a file.
 pub fn log_to(command: &mut Command, path: &Path) -> io::Result<()> {
     let file = File::options().create(true).append(true).open(path)?;

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 use tokio::process::Child;
 
+use crate::held::Held;
 use crate::http::Client;
 use crate::process::{self, Output};
 use crate::{jupyter, standin};
@@ -52,13 +53,19 @@ pub struct Station {
     listen: Option<String>,
     /// Further variables for stationd.
     pub environment: Vec<(String, String)>,
+    /// Listeners that are passed to each stationd.
+    pub held: Option<Held>,
+    /// How many descriptors stationd may have, where that is few.
+    pub descriptors: Option<usize>,
 }
 
 impl Station {
     /// A home with a configuration: the app, and `more` TOML before it. Nothing is started.
     pub fn prepare(app: App, more: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("s").rand_bytes(5).tempdir_in("/tmp")?;
-        let station = Self { folder, child: None, listen: None, environment: Vec::new() };
+        let environment = Vec::new();
+        let station =
+            Self { folder, child: None, listen: None, environment, held: None, descriptors: None };
         fs::create_dir(station.home())?;
         standin::prepare(station.folder())?;
         let command = match app {
@@ -115,14 +122,32 @@ impl Station {
         Ok(write_atomic(&self.home().join("stationd.toml"), toml.as_bytes(), 0o644)?)
     }
 
+    /// Holds the listeners from now on: `public` is an address, port 0 any that is free.
+    pub fn hold(&mut self, public: &str) -> Result<()> {
+        let held = Held::listen(public, &self.socket())?;
+        self.listen = Some(held.address()?.to_string());
+        self.held = Some(held);
+        Ok(())
+    }
+
     /// Starts stationd and waits for its READY.
     pub async fn launch(&mut self) -> Result<()> {
+        self.launch_told().await.map(drop)
+    }
+
+    /// The same; what stationd tells systemd from then on comes from the socket.
+    pub async fn launch_told(&mut self) -> Result<UnixDatagram> {
         let notify = self.folder().join("notify");
         drop(fs::remove_file(&notify));
         let ready = UnixDatagram::bind(&notify)?;
         let mut command = self.stationd()?;
         command.env("NOTIFY_SOCKET", &notify);
-        process::log_to(&mut command, &self.log_file())?;
+        if self.held.is_some() {
+            let log = fs::File::options().create(true).append(true).open(self.log_file())?;
+            command.stderr(log);
+        } else {
+            process::log_to(&mut command, &self.log_file())?;
+        }
         let log = self.log_file();
         let child = self.child.insert(command.spawn()?);
         ready_or_ended(&ready, child, &log).await?;
@@ -130,12 +155,17 @@ impl Station {
             let url = self.heartbeat().await?.status.public_url;
             self.listen = url.split_once("://").map(|(_, address)| address.to_owned());
         }
-        Ok(())
+        Ok(ready)
     }
 
     /// `stationd` for this home, not yet started.
     pub fn stationd(&self) -> Result<tokio::process::Command> {
-        let mut command = process::command(&process::binary("stationd")?);
+        let program = process::binary("stationd")?;
+        let mut command = match (&self.held, self.descriptors) {
+            (Some(held), _) => held.pass(&program)?,
+            (None, Some(count)) => process::with_descriptors(&program, count),
+            (None, None) => process::command(&program),
+        };
         command.env("STATIOND_HOME", self.home());
         command.env("STATIOND_LISTEN", self.listen.as_deref().unwrap_or("127.0.0.1:0"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

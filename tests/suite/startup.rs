@@ -2,6 +2,9 @@
 
 mod account;
 mod down;
+mod load;
+mod passed;
+mod watchdog;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@ const FLOORS: &[(&str, (u8, u8))] = &[
     ("os", (1, 0)),
     ("store", (1, 1)),
     ("privileged", (1, 2)),
+    ("probe", (1, 2)),
     ("front", (2, 0)),
     ("identity", (2, 0)),
     ("host", (2, 0)),

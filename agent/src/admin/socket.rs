@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::response::IntoResponse;
+use futures_util::future::{Either, select};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::answers::{Failure, forbidden, no_such_route};
@@ -32,19 +35,19 @@ pub async fn bind(path: &Path) -> Result<UnixListener, SocketError> {
 /// Serves `router` on `listener` until the daemon stops.
 pub fn serve(tasks: &Tasks, listener: UnixListener, router: axum::Router, owners: Owners) {
     let (spawner, cancel) = (tasks.clone(), tasks.token().clone());
-    let slots = Slots::default();
+    let (slots, mut pulse) = (Slots::default(), tasks.pulse("admin"));
     tasks.part("admin", async move {
         loop {
-            match cancel.run_until_cancelled(listener.accept()).await {
+            match pulse.wait(cancel.run_until_cancelled(listener.accept())).await {
                 None => return,
                 Some(Ok((stream, _address))) => {
                     let Some((uid, slot)) = admit(&stream, &slots, owners) else { continue };
-                    let connection = connection(stream, router.clone(), uid, owners);
-                    let connection = async {
+                    let router = router.clone();
+                    let connection = connection(stream, router, (uid, owners), cancel.clone());
+                    spawner.work(async {
                         connection.await;
                         drop(slot);
-                    };
-                    spawner.work(connection_until(connection, cancel.clone()));
+                    });
                 }
                 Some(Err(error)) => {
                     tracing::warn!(%error, "the admin socket accepts nothing for a moment");
@@ -53,18 +56,6 @@ pub fn serve(tasks: &Tasks, listener: UnixListener, router: axum::Router, owners
             }
         }
     });
-}
-
-async fn connection_until(
-    connection: impl Future<Output = ()>,
-    cancel: tokio_util::sync::CancellationToken,
-) {
-    // After the stop, an answer that is under way gets the drain time.
-    let drained = async {
-        cancel.cancelled().await;
-        tokio::time::sleep(limits::DRAIN).await;
-    };
-    futures_util::future::select(Box::pin(connection), Box::pin(drained)).await;
 }
 
 /// Open connections, by who holds them. Root, stationd's user and the local user have a share
@@ -116,7 +107,12 @@ fn admit(stream: &UnixStream, slots: &Slots, owners: Owners) -> Option<(u32, Slo
     Some((uid, slot?))
 }
 
-async fn connection(stream: UnixStream, router: axum::Router, uid: u32, owners: Owners) {
+async fn connection(
+    stream: UnixStream,
+    router: axum::Router,
+    (uid, owners): (u32, Owners),
+    cancel: CancellationToken,
+) {
     let service = service_fn(move |request: Request<Incoming>| {
         let mut router = router.clone();
         async move {
@@ -138,15 +134,31 @@ async fn connection(stream: UnixStream, router: axum::Router, uid: u32, owners: 
         }
     });
     // The time for a head runs while a connection waits for its next request too: an idle one ends.
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits::HEAD_TIMEOUT)
-        .max_buf_size(limits::CONNECTION_BUFFER)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "an admin connection ended");
+    let mut served = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits::HEAD_TIMEOUT)
+            .max_buf_size(limits::CONNECTION_BUFFER)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+    );
+    // After the stop, a request that is on its way has a moment to come, then the connection ends
+    // with the answer that is under way, which gets the drain time.
+    let stopped = pin!(async {
+        cancel.cancelled().await;
+        tokio::time::sleep(limits::FIRST_REQUEST).await;
+    });
+    let ended = match select(served.as_mut(), stopped).await {
+        Either::Left((ended, _)) => Ok(ended),
+        Either::Right(_) => {
+            served.as_mut().graceful_shutdown();
+            tokio::time::timeout(limits::DRAIN, served).await
+        }
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "an admin connection ended"),
+        Err(_elapsed) => tracing::debug!("an admin answer was cut off at the end of the drain"),
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) fn of_end(end: &End, lines: Vec<String>, now: Timestamp) -> Cause {
             "its keeper was killed; the app and everything below it were ended",
             "nothing; it is started again. Do not kill `stationd keep` processes",
         ),
+        End::Unseen => {
+            base(CauseKind::Unknown, "it ended, and nobody saw how", "read its last lines")
+        }
         End::OtherBoot => base(
             CauseKind::Unknown,
             "the machine was restarted while it ran; how it ended is unknown",
@@ -171,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_unseen_end_has_no_exit_code() {
-        for end in [End::KeeperLost, End::OtherBoot] {
+        for end in [End::KeeperLost, End::Unseen, End::OtherBoot] {
             let cause = of_end(&end, Vec::new(), Timestamp::UNIX_EPOCH);
             assert_eq!((cause.exit_code, cause.signal), (None, None));
         }

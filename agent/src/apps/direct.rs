@@ -1,4 +1,4 @@
-//! The launcher without systemd: one keeper per app, reached by its socket.
+//! Without systemd: one keeper per app, reached by its socket.
 
 use std::fs;
 use std::io;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::launcher::{End, Found, Unit};
+use super::launcher::{self, End, Found, Unit};
 use crate::base::ids::AppName;
 use crate::base::limits;
 use crate::os::process;
 use crate::privileged::keeper::files::{Exit, Folder, Kept, Order, State, StopBy};
-use crate::privileged::{Privileged, Refusal, Reply, Verb, keeper};
+use crate::privileged::{Privileged, keeper};
 
 /// Before a keeper that lives and does not talk is tried again.
 const CONNECT_AGAIN: Duration = Duration::from_millis(500);
@@ -24,7 +24,7 @@ const KEEPER_LOOK: Duration = Duration::from_millis(5);
 /// A keeper that is ending removes its socket just before it is gone.
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
-/// Starts through the privileged side and talks to keepers.
+/// Talks to keepers.
 #[derive(Debug)]
 pub(super) struct Direct {
     privileged: Privileged,
@@ -39,27 +39,10 @@ impl Direct {
         Folder::of(&self.privileged.root().keepers, app)
     }
 
-    fn digest(&self) -> String {
-        self.privileged.root().digest()
-    }
-
-    pub(super) async fn find(&self, app: &AppName) -> Result<(), Refusal> {
-        let verb = Verb::FindApp { app: app.clone(), digest: self.digest() };
-        self.privileged.call(verb).await.map(drop)
-    }
-
-    pub(super) async fn launch(&self, app: &AppName, generation: u64) -> Result<Unit, Refusal> {
-        let verb = Verb::StartApp { app: app.clone(), generation, digest: self.digest() };
-        match self.privileged.call(verb).await? {
-            Reply::Started(state) => Ok(Unit { app: app.clone(), kept: state.kept }),
-            other => Err(Refusal::StartFailed(format!("an answer to another question: {other:?}"))),
-        }
-    }
-
     pub(super) async fn recover(&self, app: &AppName) -> Found {
         let folder = self.folder(app);
         let Some(kept) = keeper::read::<Kept>(&folder.kept()) else {
-            self.sweep(app, None).await;
+            launcher::kill(&self.privileged, app, None).await;
             return Found::Nothing;
         };
         let generation = kept.generation;
@@ -69,7 +52,7 @@ impl Direct {
         if kept.keeper.alive() {
             return Found::Running(Unit { app: app.clone(), kept });
         }
-        self.sweep(app, None).await;
+        launcher::kill(&self.privileged, app, None).await;
         let same_boot = kept.keeper.boot_id == process::boot_id();
         let end = if same_boot { End::KeeperLost } else { End::OtherBoot };
         Found::Ended { generation, end }
@@ -91,7 +74,7 @@ impl Direct {
                 if let Some(exit) = exit_of(&folder, &unit.kept) {
                     return End::Exit(exit);
                 }
-                self.sweep(&unit.app, Some(unit.kept.generation)).await;
+                launcher::kill(&self.privileged, &unit.app, Some(unit.kept.generation)).await;
                 return End::KeeperLost;
             }
             tokio::time::sleep(CONNECT_AGAIN).await;
@@ -106,10 +89,6 @@ impl Direct {
         }
     }
 
-    pub(super) async fn force(&self, app: &AppName) {
-        self.sweep(app, None).await;
-    }
-
     pub(super) fn running(&self) -> Vec<AppName> {
         let root = self.privileged.root();
         let Ok(entries) = fs::read_dir(&root.keepers) else { return Vec::new() };
@@ -120,18 +99,6 @@ impl Direct {
                     .is_some_and(|kept| kept.keeper.alive())
             })
             .collect()
-    }
-
-    async fn sweep(&self, app: &AppName, generation: Option<u64>) {
-        let verb = Verb::KillUnit { app: app.clone(), generation, digest: self.digest() };
-        match self.privileged.call(verb).await {
-            Ok(Reply::Killed { processes }) if processes > 0 => {
-                tracing::warn!(%app, processes, "ended what was left of an earlier run");
-            }
-            Ok(_) => {}
-            // The next start tries again and is refused while something is left.
-            Err(refusal) => tracing::error!(%app, %refusal, "an earlier run is not ended"),
-        }
     }
 }
 

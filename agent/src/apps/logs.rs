@@ -61,7 +61,8 @@ fn end_of(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-fn shown(line: &str) -> String {
+/// A line as people may see it: not too long, without control characters and secrets.
+pub(super) fn shown(line: &str) -> String {
     let end = line.floor_char_boundary(limits::LOG_LINE_BYTES);
     let plain: String =
         line.get(..end).unwrap_or_default().chars().filter(|c| !c.is_control()).collect();

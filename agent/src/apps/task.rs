@@ -9,11 +9,10 @@ use std::time::Duration;
 use station_proto::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::direct::Direct;
 use super::launcher::{Found, Launcher, Unit};
 use super::state::{self, Effect, Event, StopBy};
 use super::store::{self as rows, Row};
-use super::{Activity, Ask, Command, Seen, Spec, StartOn, cause, logs, probe};
+use super::{Activity, Ask, Command, Seen, Spec, StartOn, cause, probe};
 use crate::base::chain::Chain;
 use crate::base::ids::AppName;
 use crate::base::limits;
@@ -29,6 +28,7 @@ pub(super) struct Parts {
     pub(super) tasks: Tasks,
     pub(super) store: Store,
     pub(super) privileged: Privileged,
+    pub(super) launcher: Launcher,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) publish: watch::Sender<Arc<Vec<Seen>>>,
 }
@@ -47,6 +47,8 @@ enum What {
     Event(Event),
     /// A unit runs: decide on the event, then watch it.
     Runs(Event, Box<Unit>),
+    /// It runs, and the configuration may not have it.
+    Stray,
     Answered(Activity),
     Dropped(u64),
 }
@@ -76,7 +78,7 @@ struct Task {
 
 pub(super) async fn run(parts: Parts, specs: Option<Vec<Spec>>) {
     let (told, mut told_rx) = mpsc::channel(limits::COMMANDS);
-    let launcher = Launcher::Direct(Arc::new(Direct::new(parts.privileged.clone())));
+    let launcher = parts.launcher.clone();
     let remembered = match rows::load(&parts.store).await {
         Ok(remembered) => remembered,
         Err(error) => {
@@ -85,6 +87,7 @@ pub(super) async fn run(parts: Parts, specs: Option<Vec<Spec>>) {
         }
     };
     let cancel = parts.tasks.token().clone();
+    let mut pulse = parts.tasks.pulse("apps");
     let mut task = Task { parts, launcher, remembered, apps: BTreeMap::new(), down: false, told };
     // An unknown configuration says of no app that it has to go.
     if let Some(specs) = specs {
@@ -107,6 +110,8 @@ pub(super) async fn run(parts: Parts, specs: Option<Vec<Spec>>) {
             },
             // cancel-safe: the deadline is computed anew each time
             () = tokio::time::sleep(due) => task.tick(),
+            // cancel-safe: Pulse::sign is
+            () = pulse.sign() => {}
         }
     }
 }
@@ -136,29 +141,34 @@ impl Task {
         }
     }
 
-    /// Keepers of apps that the configuration does not have any more are told to stop.
-    fn leftovers(&mut self) {
-        for name in self.unknown() {
-            tracing::warn!(app = %name, "runs and is not in the configuration: it is stopped");
-            self.add(&name, StartOn::Demand);
-            if let Some(slot) = self.apps.get_mut(&name) {
-                slot.removed = true;
+    /// Looks for apps that run and that the configuration may not have any more.
+    fn leftovers(&self) {
+        let (launcher, told) = (self.launcher.clone(), self.told.clone());
+        self.parts.tasks.work(until_cancelled(&self.parts.tasks, async move {
+            for app in launcher.running().await {
+                drop(told.send(Told { app, generation: None, what: What::Stray }).await);
             }
-            self.step(&name, Event::Left);
+        }));
+    }
+
+    fn stray(&mut self, name: &AppName) {
+        if self.apps.contains_key(name) {
+            return;
         }
+        tracing::warn!(app = %name, "runs and is not in the configuration: it is stopped");
+        self.add(name, StartOn::Demand);
+        if let Some(slot) = self.apps.get_mut(name) {
+            slot.removed = true;
+        }
+        self.step(name, Event::Left);
     }
 
-    /// What runs without being known here.
-    fn unknown(&self) -> Vec<AppName> {
-        let running = self.launcher.running().into_iter();
-        running.filter(|name| !self.apps.contains_key(name)).collect()
-    }
-
-    /// Stops everything, with what an unusable configuration left alone.
-    fn go_down(&mut self) {
+    /// Stops everything, with what runs and an unusable configuration left alone.
+    fn go_down(&mut self, running: &[AppName]) {
         self.down = true;
-        for name in self.unknown() {
-            self.add(&name, StartOn::Demand);
+        for name in running.iter().filter(|name| !self.apps.contains_key(name)).collect::<Vec<_>>()
+        {
+            self.add(name, StartOn::Demand);
         }
         let names: Vec<AppName> = self.apps.keys().cloned().collect();
         for name in names {
@@ -176,7 +186,6 @@ impl Task {
             self.step(name, Event::Down);
         }
         let (launcher, app) = (self.launcher.clone(), name.clone());
-        let log = self.parts.privileged.root().log(name);
         self.work(name, None, async move {
             match launcher.recover(&app).await {
                 Found::Running(unit) => What::Runs(
@@ -184,7 +193,7 @@ impl Task {
                     Box::new(unit),
                 ),
                 Found::Ended { generation, end } if generation > ended_generation => {
-                    let lines = logs::of_this_run(&log);
+                    let lines = launcher.last_words(&app).await;
                     let cause = cause::of_end(&end, lines, clock::now().wall);
                     What::Event(Event::EndedBefore(cause))
                 }
@@ -209,8 +218,8 @@ impl Task {
                 self.step(&name, event);
                 self.answer(done);
             }
-            Command::Down(done) => {
-                self.go_down();
+            Command::Down(running, done) => {
+                self.go_down(&running);
                 self.answer(done);
             }
             Command::Configure(specs) => self.configure(&specs),
@@ -227,6 +236,9 @@ impl Task {
 
     fn hear(&mut self, told: Told) {
         let Told { app, generation, what } = told;
+        if matches!(what, What::Stray) {
+            return self.stray(&app);
+        }
         let Some(slot) = self.apps.get_mut(&app) else { return };
         if generation.is_some_and(|generation| generation != slot.state.generation) {
             return;
@@ -249,6 +261,7 @@ impl Task {
                 self.step(&app, Event::Answered);
             }
             What::Dropped(bytes) => slot.dropped = bytes,
+            What::Stray => {}
         }
     }
 
@@ -347,7 +360,7 @@ impl Task {
     fn launch(&mut self, name: &AppName, generation: u64) {
         let Some(row) = self.row(name, |_, _| {}) else { return };
         let (launcher, app) = (self.launcher.clone(), name.clone());
-        let (store, log) = (self.parts.store.clone(), self.parts.privileged.root().log(name));
+        let store = self.parts.store.clone();
         self.work(name, Some(generation), async move {
             let failed = |message: &str, lines| {
                 let now = clock::now().wall;
@@ -361,7 +374,7 @@ impl Task {
             }
             match launcher.launch(&app, generation).await {
                 Ok(unit) => What::Runs(Event::Launched { pid: unit.kept.app.pid }, Box::new(unit)),
-                Err(refusal) => failed(&refusal.to_string(), logs::of_this_run(&log)),
+                Err(refusal) => failed(&refusal.to_string(), launcher.last_words(&app).await),
             }
         });
     }
@@ -384,7 +397,6 @@ impl Task {
     /// Follows a unit until its end.
     fn watch(&self, unit: Unit) {
         let (launcher, told) = (self.launcher.clone(), self.told.clone());
-        let log = self.parts.privileged.root().log(&unit.app);
         let (app, generation) = (unit.app.clone(), Some(unit.kept.generation));
         let hears = {
             let (told, app) = (told.clone(), app.clone());
@@ -396,7 +408,8 @@ impl Task {
         };
         self.parts.tasks.work(until_cancelled(&self.parts.tasks, async move {
             let end = launcher.watch(&unit, hears).await;
-            let cause = cause::of_end(&end, logs::of_this_run(&log), clock::now().wall);
+            let lines = launcher.last_words(&app).await;
+            let cause = cause::of_end(&end, lines, clock::now().wall);
             drop(told.send(Told { app, generation, what: What::Event(Event::Ended(cause)) }).await);
         }));
     }

@@ -10,6 +10,7 @@ pub enum Kind {
     RestartRequired,
     RunsAsRoot,
     ClonedImage,
+    ListenMismatch,
     WorkspaceMissing,
     StateNotWritable,
     AppUnavailable,
@@ -29,12 +30,13 @@ pub struct Explained {
 }
 
 impl Kind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ConfigInvalid,
         Self::ConfigRejected,
         Self::RestartRequired,
         Self::RunsAsRoot,
         Self::ClonedImage,
+        Self::ListenMismatch,
         Self::WorkspaceMissing,
         Self::StateNotWritable,
         Self::AppUnavailable,
@@ -59,6 +61,7 @@ impl Kind {
             Self::RestartRequired => &RESTART_REQUIRED,
             Self::RunsAsRoot => &RUNS_AS_ROOT,
             Self::ClonedImage => &CLONED_IMAGE,
+            Self::ListenMismatch => &LISTEN_MISMATCH,
             Self::WorkspaceMissing => &WORKSPACE_MISSING,
             Self::StateNotWritable => &STATE_NOT_WRITABLE,
             Self::AppUnavailable => &APP_UNAVAILABLE,
@@ -108,6 +111,19 @@ const CLONED_IMAGE: Explained = Explained {
     meaning: "The state folder comes from another machine: the machine id differs. \
                           stationd took a new instance id and forgot all sessions.",
     remedy: "Nothing, if the disk was cloned on purpose. It clears at the next start.",
+};
+
+const LISTEN_MISMATCH: Explained = Explained {
+    name: "ListenMismatch",
+    degrades: false,
+    meaning: "systemd holds the public listener (stationd.socket), and it is not what the \
+                          configuration says: at another address, at several, missing, or open to \
+                          other machines without TLS. stationd serves on it where that is safe; \
+                          where nothing is served, the phase is degraded.",
+    remedy: "Write the same address into listen.address and, by `systemctl edit stationd.socket`, \
+                         into the socket unit ([Socket], an empty ListenStream= and then \
+                         ListenStream=ADDRESS:PORT); then `systemctl restart stationd.socket \
+                         stationd.service`. Apps and kernels go on running.",
 };
 
 const WORKSPACE_MISSING: Explained = Explained {

@@ -26,8 +26,25 @@ pub const HEADERS: usize = 64;
 pub const CONNECTION_BUFFER: usize = 64 * 1024;
 /// Pause of a listener after an accept that failed (no descriptors left, say).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Open connections on the public listener.
+/// Open connections on the public listener, if there are descriptors enough: see [`connections`].
 pub const CONNECTIONS: usize = 8192;
+/// Descriptors of one of them: its own, and that of the app's socket behind it.
+pub const CONNECTION_DESCRIPTORS: u64 = 2;
+/// Descriptors that the public listener leaves to everything else: some 40 of the daemon itself (event
+/// loops, database, listeners), 32 idle connections to an app, 64 of the admin socket, and room for
+/// keepers, probes, files that are read.
+pub const DESCRIPTORS_RESERVED: u64 = 192;
+/// Public connections that there are in any case.
+pub const CONNECTIONS_LEAST: usize = 16;
+/// How long an accepted connection that has sent nothing yet may take to send its request after the
+/// stop began: closing it at once would lose the one that is on its way.
+pub const FIRST_REQUEST: Duration = Duration::from_millis(500);
+/// How long a client may take to answer the Close of its websocket at a stop.
+pub const CLOSE_ANSWER: Duration = Duration::from_millis(300);
+/// Connections that are told at once that nothing is served here; further ones are just closed.
+pub const TURNED_AWAY: usize = 32;
+/// How long telling one of them may take.
+pub const TURN_AWAY: Duration = Duration::from_secs(2);
 /// Open connections on the admin socket: of each user who may do something, and of all others
 /// together.
 pub const ADMIN_CONNECTIONS: usize = 64;
@@ -59,6 +76,15 @@ pub const APP_ANSWER: usize = 1024 * 1024;
 pub const APP_STOP: Duration = Duration::from_secs(30);
 /// How long an app may take until it answers.
 pub const APP_START: Duration = Duration::from_secs(60);
+/// Threads in the trace of an aborted daemon, and the bytes of it that are read again.
+pub const TRACE_THREADS: usize = 200;
+pub const TRACE_BYTES: u64 = 256 * 1024;
+/// Lines of it that its event shows.
+pub const TRACE_LINES: usize = 12;
+/// How long a loop has for a sign before the trace is written, and how long the writing may take.
+pub const TRACE_SIGN: Duration = Duration::from_millis(300);
+pub const TRACE_WRITE: Duration = Duration::from_secs(2);
+
 /// How long requests in flight may take after SIGTERM.
 pub const DRAIN: Duration = Duration::from_secs(2);
 /// One write to the store.
@@ -93,3 +119,33 @@ pub const USER_STEP: Duration = Duration::from_secs(10);
 pub const APP_STARTS_PER_MINUTE: usize = 8;
 /// One question to an app's own API.
 pub const APP_PROBE: Duration = Duration::from_secs(5);
+
+/// One question to another part of the station: how many at once, its bytes, those of its answer,
+/// and how long reading or writing one may take.
+pub const CALLS: usize = 64;
+pub const CALL_QUESTION: u64 = 16 * 1024;
+pub const CALL_ANSWER: u64 = 1024 * 1024;
+pub const CALL_READ: Duration = Duration::from_secs(5);
+/// A part that starts with the first question ends when none came for so long.
+pub const PART_IDLE: Duration = Duration::from_secs(60);
+/// One call to PID 1.
+pub const BUS: Duration = Duration::from_secs(10);
+/// Everything before an app's program is started: finding it, and making its folders.
+pub const START_STEPS: Duration = Duration::from_secs(60);
+
+/// How many public connections there may be with so many descriptors.
+pub fn connections(descriptors: u64) -> usize {
+    let left = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / CONNECTION_DESCRIPTORS;
+    usize::try_from(left).map_or(CONNECTIONS, |left| left.clamp(CONNECTIONS_LEAST, CONNECTIONS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_descriptors_make_few_connections() {
+        let of = [0, 256, 1024, 20_000, u64::MAX].map(connections);
+        assert_eq!(of, [CONNECTIONS_LEAST, 32, 416, CONNECTIONS, CONNECTIONS]);
+    }
+}

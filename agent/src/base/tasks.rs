@@ -1,7 +1,10 @@
 //! Tasks with a name, an owner and an end that somebody sees.
 //!
 //! Two kinds: a *part* runs as long as the daemon does, so its end is reported; *work* (a
-//! connection, a request) comes and goes. Both are told to stop by the same token.
+//! connection, a request) comes and goes. Both are told to stop by the same token. A part whose
+//! loop must never hang has a [`pulse`].
+
+pub mod pulse;
 
 use std::future::Future;
 
@@ -12,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info_span};
 
 use crate::base::limits;
+use pulse::{Pulse, Pulses};
 
 /// A part of the daemon ended; `panicked` says how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,13 +30,25 @@ pub struct Tasks {
     tracker: TaskTracker,
     cancel: CancellationToken,
     ended: mpsc::Sender<Ended>,
+    pulses: Pulses,
 }
 
 impl Tasks {
     /// The second value yields every part that ends.
     pub fn new() -> (Self, mpsc::Receiver<Ended>) {
+        Self::watched(Pulses::default())
+    }
+
+    /// Tasks whose loops somebody asks for a sign now and then.
+    pub fn watched(pulses: Pulses) -> (Self, mpsc::Receiver<Ended>) {
         let (ended, ended_rx) = mpsc::channel(limits::COMMANDS);
-        (Self { tracker: TaskTracker::new(), cancel: CancellationToken::new(), ended }, ended_rx)
+        let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
+        (Self { tracker, cancel, ended, pulses }, ended_rx)
+    }
+
+    /// For a loop that must go round as long as it lives.
+    pub fn pulse(&self, name: impl Into<String>) -> Pulse {
+        self.pulses.join(name)
     }
 
     /// Cancelled when the daemon stops.

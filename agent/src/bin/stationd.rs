@@ -1,18 +1,23 @@
 //! `stationd`: arguments in, one exit code out. What is built and joined is in `wiring`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use stationd::base::chain::Chain;
+use stationd::base::tasks::pulse::Pulses;
 use stationd::config::{Environment, Paths, Surroundings};
+use stationd::lifecycle::watchdog;
+use stationd::os::signals;
+use stationd::os::systemd::passed::Passed;
 use stationd::privileged::keeper;
-use stationd::wiring::{self, Args, Outside, StartError};
+use stationd::probe;
+use stationd::wiring::{self, Args, Outside, StartError, roles};
 
 fn main() -> ExitCode {
-    // A keeper holds one app; it needs no runtime and stays small.
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|role| role == "keep") {
-        return keeper::run(arguments);
+    signals::let_all_through();
+    if let Some(ended) = other_role() {
+        return ended;
     }
     match daemon(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -23,15 +28,40 @@ fn main() -> ExitCode {
     }
 }
 
+/// The roles that stationd and PID 1 start, not a person. The small ones need no runtime.
+fn other_role() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let role = arguments.next()?.into_string().ok()?;
+    let ended = match role.as_str() {
+        "keep" => return Some(keeper::run(arguments)),
+        "note-exit" => return Some(roles::note_exit()),
+        "probe" if arguments.next_if(|word| word == "look").is_some() => {
+            return Some(probe::run(arguments));
+        }
+        "probe" => roles::probe(),
+        "privileged" => roles::privileged(),
+        _ => return None,
+    };
+    Some(ended.unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::FAILURE
+    }))
+}
+
 fn daemon(args: Args) -> Result<(), StartError> {
+    // First of all: what was passed on is at known descriptors.
+    let passed = Arc::new(Passed::take().map_err(StartError::Passed)?);
     let paths = if args.system {
         Paths::system()
     } else {
         Paths::of(&Surroundings::of_process(args.home)).map_err(StartError::Paths)?
     };
     let program = std::env::current_exe().map_err(StartError::Program)?;
-    let outside =
-        Outside { paths, environment: Environment::of_process(), program, units: args.system };
+    let (pulses, trace) = (Pulses::default(), paths.abort_trace.clone());
+    // Before there is another thread: it takes SIGABRT from all of them.
+    watchdog::start(pulses.clone(), trace).map_err(StartError::Watchdog)?;
+    let environment = Environment::of_process();
+    let outside = Outside { paths, environment, program, units: args.system, passed, pulses };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -43,6 +73,6 @@ fn daemon(args: Args) -> Result<(), StartError> {
 }
 
 #[expect(clippy::print_stderr, reason = "the one place where the daemon reports a failed start")]
-fn complain(error: &StartError) {
+fn complain(error: &dyn std::error::Error) {
     eprintln!("stationd: {}", Chain(error));
 }

@@ -27,6 +27,8 @@ pub struct Instance {
     pub local_user: Option<String>,
     /// The user's folder below the workspace, with `{user}` for the local user's name.
     pub user_folder: String,
+    /// Whether the local user may become root by sudo.
+    pub root_access: bool,
 }
 
 impl Instance {

@@ -35,6 +35,7 @@ pub(super) fn instance(root: &Reader<'_>, facts: &dyn Facts) -> Instance {
         name: part.text("name").and_then(|found| instance_name(&found)),
         local_user: part.text("local_user").and_then(|found| local_user(&found, facts)),
         user_folder: folder.unwrap_or_else(|| default_text("instance.user_folder").to_owned()),
+        root_access: part.flag("root_access").is_some_and(|found| found.value),
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Paths {
     pub database: PathBuf,
     pub logs_dir: PathBuf,
     pub keys_dir: PathBuf,
+    /// What an aborted daemon leaves for the next one.
+    pub abort_trace: PathBuf,
     pub tools_dir: PathBuf,
     /// The workspace of a configuration that names none.
     pub workspace_dir: PathBuf,
@@ -103,6 +105,7 @@ impl Paths {
             database: folders.state.join("stationd.db"),
             logs_dir: folders.state.join("logs"),
             keys_dir: folders.state.join("keys"),
+            abort_trace: folders.state.join("abort.trace"),
             tools_dir: folders.tools.to_owned(),
             workspace_dir: folders.workspace.to_owned(),
         }

@@ -169,6 +169,15 @@ impl<'a> Reader<'a> {
         None
     }
 
+    pub(super) fn flag(&self, key: &str) -> Option<Found<'a, bool>> {
+        let (node, field) = self.node(key)?;
+        let Value::Flag(flag) = node.value else {
+            self.wrong_type(node, &field, &node.value, "true or false, without quotes");
+            return None;
+        };
+        Some(self.found(node, &field, flag))
+    }
+
     /// One of some words.
     pub(super) fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<Found<'a, T>> {
         let found = self.text(key)?;

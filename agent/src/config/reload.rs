@@ -6,6 +6,7 @@ use super::model::{Config, Listen, Tls};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Live {
     InstanceName,
+    RootAccess,
     PublicUrl,
     Hosts,
     AllowedOrigins,
@@ -38,6 +39,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
     let scheme = url && scheme_changes(&old.listen, &new.listen);
     let live = [
         (Live::InstanceName, old.instance.name != new.instance.name),
+        (Live::RootAccess, old.instance.root_access != new.instance.root_access),
         (Live::PublicUrl, url && !scheme),
         (Live::Hosts, old.listen.hosts != new.listen.hosts),
         (Live::AllowedOrigins, old.listen.allowed_origins != new.listen.allowed_origins),
@@ -112,6 +114,7 @@ mod tests {
     fn what_a_change_means() {
         check("", &[], &[]);
         check("[instance]\nname = 'x'", &[Live::InstanceName], &[]);
+        check("[instance]\nroot_access = true", &[Live::RootAccess], &[]);
         check("[instance]\nlocal_user = 'ann'", &[], &["instance.local_user"]);
         check("[instance]\nuser_folder = 'x'", &[], &["instance.user_folder"]);
         check("[listen]\naddress = '127.0.0.1:1'", &[], &["listen.address"]);

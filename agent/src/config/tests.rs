@@ -79,6 +79,7 @@ fn a_full_configuration_is_read() {
     let config = config(FULL);
     assert_eq!(config.instance.name.as_deref(), Some("box-1"));
     assert_eq!(config.instance.folder_of("ann"), Path::new("u/ann/x"));
+    assert!(config.instance.root_access);
     assert_eq!(config.listen.public_host(), Some("box.example"));
     assert_eq!(config.listen.hosts, ["a.example", "10.0.0.7"]);
     let files = Tls::Files { certificate: "/c.pem".into(), key: "/k.pem".into() };
@@ -95,6 +96,7 @@ const FULL: &str = r#"
 name = "box-1"
 local_user = "ann"
 user_folder = "u/{user}/x"
+root_access = true
 [listen]
 address = "0.0.0.0:443"
 hosts = ["A.example", "10.0.0.7", "a.example"]

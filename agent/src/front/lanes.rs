@@ -42,6 +42,9 @@ impl Lanes {
 fn lane(tasks: &Tasks, number: usize) -> io::Result<Handle> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
+    // A lane goes round as long as its event loop runs what was given to it.
+    let (mut pulse, cancel) = (tasks.pulse(format!("lane-{number}")), tasks.token().clone());
+    tasks.work_on(&handle, async move { pulse.wait(cancel.cancelled()).await });
     let tasks = tasks.clone();
     std::thread::Builder::new()
         .name(format!("lane-{number}"))

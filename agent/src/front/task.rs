@@ -1,7 +1,10 @@
 //! The loops: one accepts, one per connection serves it until it ends, idles too long or must stop.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -19,6 +22,7 @@ use crate::base::tasks::Tasks;
 use crate::front::lanes::Lanes;
 use crate::front::listener;
 use crate::front::service::{Service, Shared};
+use crate::front::wire::framing::Phase;
 use crate::front::wire::patience::{self, Patience, Verdict};
 use crate::front::wire::{Stream, Watch, Wire};
 
@@ -27,10 +31,16 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: Ta
     let slots = Arc::new(Semaphore::new(shared.config.connections));
     let mut lanes = Lanes::start(&tasks, limits::LANES);
     let cancel = tasks.token().clone();
+    let mut pulse = tasks.pulse("front");
     loop {
         let (slot, accepted) = tokio::select! {
+            // After the stop nothing more is taken: it waits for the next stationd where somebody
+            // else holds the listener.
+            biased;
             // Cancel-safe: nothing is taken when the token wins.
             () = cancel.cancelled() => return,
+            // Cancel-safe: Pulse::sign is.
+            () = pulse.sign() => continue,
             // Cancel-safe: a slot that was taken is given back on drop, and `accept` takes a
             // connection only when it completes.
             both = next(&listener, &slots) => both,
@@ -78,7 +88,15 @@ async fn connection(
         None => Stream::Plain(stream),
         Some(tls) => {
             let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-            match timeout(limits::TLS_TIMEOUT, handshake).await {
+            let shaken = tokio::select! {
+                // Cancel-safe: the handshake is given up with its connection.
+                shaken = timeout(limits::TLS_TIMEOUT, handshake) => shaken,
+                // Cancel-safe: it holds nothing.
+                () = stopped_for(&cancel, limits::FIRST_REQUEST) => {
+                    return debug!(%peer, "TLS handshake took longer than the stop");
+                }
+            };
+            match shaken {
                 Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
                 Ok(Err(error)) => return debug!(%error, %peer, "TLS handshake failed"),
                 Err(_elapsed) => return debug!(%peer, "TLS handshake took too long"),
@@ -121,7 +139,12 @@ async fn serve(wire: Wire, service: Service, watch: Arc<Watch>, cancel: Cancella
                 return;
             }
             // Cancel-safe: `cancelled` holds nothing.
-            () = cancel.cancelled() => break,
+            () = cancel.cancelled() => {
+                if request_comes(connection.as_mut(), &watch).await {
+                    return;
+                }
+                break;
+            }
             // Cancel-safe: a tick that is not taken comes again.
             _ = ticks.tick() => match patience.tick(watch.seen(), patience_limits) {
                 Verdict::Wait => {}
@@ -134,6 +157,26 @@ async fn serve(wire: Wire, service: Service, watch: Arc<Watch>, cancel: Cancella
     if timeout(limits::DRAIN, connection).await.is_err() {
         debug!("a request was cut off at the end of the drain");
     }
+}
+
+/// At a stop: waits until an accepted connection has come to a request, since one may be on its
+/// way. `true` if the connection has ended.
+async fn request_comes<C: Future>(mut connection: Pin<&mut C>, watch: &Watch) -> bool {
+    let comes = poll_fn(|cx| {
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        let seen = watch.seen();
+        let come = seen.heads > 0 && seen.phase != Phase::Head;
+        if come { Poll::Ready(false) } else { Poll::Pending }
+    });
+    timeout(limits::FIRST_REQUEST, comes).await.unwrap_or(false)
+}
+
+/// The stop began this long ago.
+async fn stopped_for(cancel: &CancellationToken, time: Duration) {
+    cancel.cancelled().await;
+    sleep(time).await;
 }
 
 /// Limits in whole ticks; a tick is half the shortest of them.

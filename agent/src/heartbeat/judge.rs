@@ -51,6 +51,10 @@ fn machine(facts: &Facts) -> Vec<Finding> {
         let message = "the state folder comes from another machine";
         found.push(state(Kind::ClonedImage, "MachineIdChanged", message));
     }
+    if let Some(mismatch) = &facts.listen_mismatch {
+        let finding = state(Kind::ListenMismatch, mismatch.reason, &mismatch.message);
+        found.push(Finding { action: mismatch.action.clone(), ..finding });
+    }
     if let Some(why) = &facts.workspace_missing {
         found.push(state(Kind::WorkspaceMissing, "NotFound", why));
     }
@@ -85,8 +89,11 @@ fn app(app: &App) -> Option<Finding> {
 /// that the user stopped is not wanted.
 pub(super) fn phase(facts: &Facts, findings: &[Finding]) -> (Phase, bool) {
     let apps = facts.apps.iter().filter(|app| app.wanted).all(|app| app.phase == AppPhase::Ready);
-    let works = facts.config_invalid.is_none() && facts.workspace_missing.is_none() && apps;
-    let degraded = || findings.iter().any(|finding| finding.kind.explained().degrades);
+    let unreachable = facts.listen_mismatch.as_ref().is_some_and(|mismatch| mismatch.unreachable);
+    let works =
+        facts.config_invalid.is_none() && facts.workspace_missing.is_none() && !unreachable && apps;
+    let degraded =
+        || unreachable || findings.iter().any(|finding| finding.kind.explained().degrades);
     let phase = match (facts.stopping, facts.config_invalid.is_some(), works) {
         (true, ..) => Phase::Stopping,
         (_, true, _) => Phase::ConfigError,
@@ -155,6 +162,23 @@ mod tests {
         let ready = Facts { apps: vec![lab(AppPhase::Ready)], ..Facts::default() };
         let missing = Facts { workspace_missing: Some("it is gone".into()), ..ready };
         check(&missing, Phase::Degraded, false, &[Kind::WorkspaceMissing]);
+    }
+
+    #[test]
+    fn another_address_is_a_warning_and_no_listener_keeps_users_out() {
+        let mismatch = |unreachable| Facts {
+            apps: vec![lab(AppPhase::Ready)],
+            listen_mismatch: Some(super::super::Mismatch {
+                reason: "AddressDiffers",
+                message: "served at another address".into(),
+                action: "systemctl edit stationd.socket".into(),
+                unreachable,
+            }),
+            ..Facts::default()
+        };
+        check(&mismatch(false), Phase::Ready, true, &[Kind::ListenMismatch]);
+        check(&mismatch(true), Phase::Degraded, false, &[Kind::ListenMismatch]);
+        assert_eq!(findings(&mismatch(true))[0].action, "systemctl edit stationd.socket");
     }
 
     #[test]

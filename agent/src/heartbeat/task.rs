@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Facts, compose};
 use crate::base::chain::Chain;
+use crate::base::tasks::pulse::Pulse;
 use crate::os::clock;
 use crate::store::{NewEvent, Store};
 
@@ -26,7 +27,7 @@ pub(super) async fn run(
     mut judged: Judged,
     mut facts: watch::Receiver<Facts>,
     publish: watch::Sender<Arc<Status>>,
-    cancel: CancellationToken,
+    (mut pulse, cancel): (Pulse, CancellationToken),
 ) {
     loop {
         let latest = facts.borrow_and_update().clone();
@@ -38,6 +39,8 @@ pub(super) async fn run(
             () = cancel.cancelled() => return,
             // cancel-safe: the change stays marked until it is borrowed
             changed = facts.changed() => if changed.is_err() { return },
+            // cancel-safe: Pulse::sign is
+            () = pulse.sign() => {}
         }
     }
 }

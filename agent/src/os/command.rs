@@ -77,6 +77,15 @@ pub fn start_keeper(program: &Program, stderr: std::fs::File) -> Result<Child, C
         .map_err(|source| CommandError::Start { program: program.program.clone(), source })
 }
 
+/// Starts a program that says by its exit code what it saw, and is left alone if it hangs.
+pub fn start_look(program: &Program) -> Result<Child, CommandError> {
+    let mut command = Command::from(prepared(program));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .spawn()
+        .map_err(|source| CommandError::Start { program: program.program.clone(), source })
+}
+
 /// A command that starts in a new session, with default signals and under its account.
 fn prepared(program: &Program) -> std::process::Command {
     #[expect(clippy::disallowed_methods, reason = "this is the place")]

@@ -4,11 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
-use tokio::sync::{mpsc, oneshot};
-
 /// What failed, and on which path.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -83,50 +80,6 @@ pub fn ensure_private_dir(path: &Path) -> Result<(), FileError> {
         .map_err(|source| FileError::Write { path: path.to_owned(), source })
 }
 
-/// What stands at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
-    Folder,
-    Missing,
-    NotAFolder,
-    /// The file system gave no answer in time.
-    Silent,
-}
-
-/// Looks at one path from a thread of its own: on a dead share a look may never end.
-#[derive(Debug)]
-pub struct Lookout(mpsc::Sender<oneshot::Sender<Look>>);
-
-impl Lookout {
-    pub fn start(path: PathBuf) -> io::Result<Self> {
-        let (ask, mut asked) = mpsc::channel::<oneshot::Sender<Look>>(1);
-        let run = move || {
-            while let Some(answer) = asked.blocking_recv() {
-                let look = match fs::metadata(&path) {
-                    Ok(found) if found.is_dir() => Look::Folder,
-                    Ok(_) => Look::NotAFolder,
-                    Err(_) => Look::Missing,
-                };
-                // Who asked may have waited long enough.
-                answer.send(look).unwrap_or_default();
-            }
-        };
-        let thread = std::thread::Builder::new().name("lookout".to_owned()).stack_size(64 * 1024);
-        thread.spawn(run).map(|_detached| Self(ask))
-    }
-
-    pub async fn look(&self, limit: Duration) -> Look {
-        let (answer, answer_rx) = oneshot::channel();
-        if self.0.try_send(answer).is_err() {
-            return Look::Silent;
-        }
-        match tokio::time::timeout(limit, answer_rx).await {
-            Ok(Ok(look)) => look,
-            _ => Look::Silent,
-        }
-    }
-}
-
 /// A lock that the kernel gives back when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Locked {
@@ -194,28 +147,5 @@ mod tests {
         assert_eq!(lock(&path, "42").unwrap().unwrap_err().0, "41");
         drop(first);
         assert!(lock(&path, "43").unwrap().is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_lookout_sees_folders_come_and_go() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x");
-        let lookout = Lookout::start(path.clone()).unwrap();
-        let limit = Duration::from_secs(20);
-        assert_eq!(lookout.look(limit).await, Look::Missing);
-        fs::create_dir(&path).unwrap();
-        assert_eq!(lookout.look(limit).await, Look::Folder);
-        fs::remove_dir(&path).unwrap();
-        fs::File::create(&path).unwrap();
-        assert_eq!(lookout.look(limit).await, Look::NotAFolder);
-    }
-
-    #[tokio::test]
-    async fn a_path_that_does_not_answer_holds_nobody_up() {
-        let (ask, _never_answered) = mpsc::channel(1);
-        let lookout = Lookout(ask);
-        for _ in 0..3 {
-            assert_eq!(lookout.look(Duration::from_millis(10)).await, Look::Silent);
-        }
     }
 }

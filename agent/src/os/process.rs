@@ -1,6 +1,7 @@
 //! Processes as `/proc` shows them: identity that a recycled pid cannot fake, and the tree below.
 
 pub mod environment;
+pub mod threads;
 
 use std::fs;
 use std::io;
@@ -9,7 +10,10 @@ use std::path::Path;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::process::PidfdFlags;
 use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 pub use self::environment::{with_environment, with_environment_start};
 
@@ -128,6 +132,30 @@ pub fn close_inherited() {
 pub fn raise_file_limit() -> io::Result<()> {
     let (_soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
+}
+
+/// Returns when the process has ended; at once if there is none. See `pidfd_open(2)`: no right over
+/// the process is needed, nor a sight of it in `/proc`.
+pub async fn ended(pid: i32) {
+    let process = rustix::process::Pid::from_raw(pid);
+    let Some(Ok(descriptor)) =
+        process.map(|pid| rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK))
+    else {
+        return;
+    };
+    #[expect(unsafe_code, reason = "tokio has no safe way to wait for a descriptor of any kind")]
+    // SAFETY: the descriptor is owned here, stays open until the registration is dropped, and is
+    // never exchanged for another.
+    let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+    if let Ok(descriptor) = registered {
+        // An error of the event loop means: look for yourself.
+        drop(descriptor.readable().await);
+    }
+}
+
+/// How many files this process may have open.
+pub fn file_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _hard)| soft)
 }
 
 /// Sends a signal; a process that is gone already is not an error.

@@ -31,6 +31,12 @@ impl Stop {
     }
 }
 
+/// Blocks no signal in this thread and in those that it starts, whatever whoever started us blocked.
+pub fn let_all_through() {
+    // It fails for a wrong argument only.
+    SigSet::empty().thread_set_mask().unwrap_or_default();
+}
+
 /// Receives `signals` by a descriptor instead of by handlers, for a process without a runtime.
 ///
 /// They get their default action back first: one that was ignored (as a shell does for `&`) would

@@ -1,5 +1,7 @@
 //! Unix sockets: bound without leaving or stealing one, and who is at the other end.
 
+pub mod calls;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;

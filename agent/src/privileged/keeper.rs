@@ -19,6 +19,8 @@ pub mod files;
 mod log;
 mod output;
 mod run;
+pub(super) mod start;
+pub(super) mod sweep;
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -162,6 +164,7 @@ fn kept(launch: &Launch, pid: i32) -> Result<Kept, KeepError> {
         unit: launch.unit.clone(),
         spec: launch.spec.clone(),
         started_at: clock::now().wall.as_millisecond(),
+        invocation: None,
     })
 }
 

@@ -17,6 +17,8 @@ fn user() -> UnitUser {
 fn root() -> RootConfig {
     RootConfig {
         instance: "abababab".into(),
+        holder: Holder::Keepers,
+        group: None,
         keeper: "/usr/bin/stationd".into(),
         keepers: "/var/lib/stationd/keepers".into(),
         sockets: "/run/stationd/apps".into(),
@@ -24,14 +26,15 @@ fn root() -> RootConfig {
         tools: "/opt/stationd/tools".into(),
         admin_socket: "/run/stationd/admin.sock".into(),
         user: user(),
+        root_access: false,
+        workspace: "/mnt/stationd/workspace".into(),
+        own_workspace: false,
+        folder: "/mnt/stationd/workspace/Users/ada".into(),
         environment: BTreeMap::from([("TZ".into(), "Europe/Paris".into())]),
         apps: vec![AppRoot {
             name: AppName::parse("jupyterlab").unwrap(),
             kind: Kind::JupyterLab,
             command: Vec::new(),
-            workspace: "/mnt/stationd/workspace".into(),
-            own_workspace: false,
-            folder: "/mnt/stationd/workspace/Users/ada".into(),
         }],
     }
 }
@@ -107,7 +110,7 @@ fn the_fingerprint_follows_what_is_started_and_nothing_else() {
     assert_eq!(before.fingerprint(&name), elsewhere.fingerprint(&name));
     assert_ne!(before.digest(), elsewhere.digest());
     let mut changed = before.clone();
-    changed.apps.first_mut().unwrap().workspace = "/data".into();
+    changed.workspace = "/data".into();
     assert_ne!(before.fingerprint(&name), changed.fingerprint(&name));
 }
 
@@ -115,10 +118,11 @@ fn the_fingerprint_follows_what_is_started_and_nothing_else() {
 async fn a_verb_of_another_configuration_or_app_is_refused() {
     let root = root();
     let app = AppName::parse("jupyterlab").unwrap();
-    let stale = Verb::StartApp { app: app.clone(), generation: 1, digest: "of yesterday".into() };
+    let start = |app| Verb::StartApp { app, generation: 1 };
+    let stale = Order { digest: "of yesterday".into(), verb: start(app) };
     assert_eq!(execute(stale, &root).await, Err(Refusal::ConfigChanged));
     let other = AppName::parse("other").unwrap();
-    let unknown = Verb::StartApp { app: other.clone(), generation: 1, digest: root.digest() };
+    let unknown = Order { digest: root.digest(), verb: start(other.clone()) };
     assert_eq!(execute(unknown, &root).await, Err(Refusal::UnknownApp(other)));
 }
 
@@ -128,8 +132,8 @@ async fn a_missing_program_names_the_places() {
     root.user = UnitUser::own();
     root.user.home = "/nonexistent-home".into();
     root.apps.first_mut().unwrap().command = vec!["no-such-program".into()];
-    let verb = Verb::FindApp { app: AppName::parse("jupyterlab").unwrap(), digest: root.digest() };
-    let refusal = execute(verb, &root).await.unwrap_err();
+    let verb = Verb::FindApp { app: AppName::parse("jupyterlab").unwrap() };
+    let refusal = execute(Order { digest: root.digest(), verb }, &root).await.unwrap_err();
     let message = refusal.to_string();
     for place in [
         "/opt/stationd/tools/bin (tools)",

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! relaying --stop / session over--> leaving --frame border--> Close sent --client closed--> end
-//!     '--both directions ended--> end           '-- limits::DRAIN over --> end
+//!     '--both directions ended--> end     limits::DRAIN over --> end   '-- CLOSE_ANSWER over --> end
 //! ```
 //!
 //! There is no limit on how long a tunnel may be quiet; a dead client is found by TCP keep-alive.
@@ -221,6 +221,11 @@ impl Tunnel {
                 if self.poll_down(cx)?.is_pending() {
                     return Poll::Pending;
                 }
+            }
+            // It has all that it gets; a client that sleeps does not hold up the end.
+            self.tick.as_mut().reset(Instant::now() + limits::CLOSE_ANSWER);
+            if self.tick.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
             }
         }
         let mut waste = [0; 1024];

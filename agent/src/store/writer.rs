@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rusqlite::Connection;
 use station_proto::event::Event;
@@ -121,6 +121,8 @@ pub(super) struct Out {
     pub path: PathBuf,
     /// Events that found no place in the queue.
     pub dropped: Arc<AtomicU64>,
+    /// Set while the thread is inside of a transaction.
+    pub at_disk: Arc<AtomicBool>,
     pub bus: Bus<Event>,
     pub trouble: watch::Sender<Option<String>>,
 }
@@ -210,7 +212,9 @@ impl Writer {
         if jobs.is_empty() && self.held.events.is_empty() && self.held.lost == 0 {
             return closing;
         }
+        self.out.at_disk.store(true, Ordering::Relaxed);
         let committed = self.commit(&mut jobs);
+        self.out.at_disk.store(false, Ordering::Relaxed);
         if let Err(error) = &committed {
             tracing::error!(error, held = self.held.events.len(), "the disk took no write");
         }

@@ -13,11 +13,14 @@ use super::public::{self, Bound};
 use super::start::Common;
 use crate::config::Config;
 use crate::heartbeat::Facts;
-use crate::os::file::{Look, Lookout};
+use crate::probe::{Look, Probe};
 use crate::store::Store;
 
 /// How often a disk that took no write is tried again, and the file of one that does is looked for.
 const DISK_RETRY: Duration = Duration::from_secs(5);
+
+/// Where `stationd probe` listens, in the run folder.
+const PROBE_SOCKET: &str = "probe.sock";
 
 /// How often the workspace is looked at, and how long it may take to answer.
 const WORKSPACE_LOOK: Duration = Duration::from_secs(10);
@@ -28,8 +31,7 @@ const WORKSPACE_ANSWER: Duration = Duration::from_secs(2);
 /// The folder that apps work in.
 pub(super) struct Workspace {
     path: PathBuf,
-    /// `None` if the thread could not be started: then nothing is claimed.
-    lookout: Option<Lookout>,
+    probe: Probe,
     /// It was there once: from then on its absence is a fault.
     was_there: bool,
 }
@@ -38,23 +40,24 @@ impl Workspace {
     fn new(common: &Common<'_>) -> Self {
         let settled = &common.settled.config;
         let path = config_to_privileged::workspace(settled, &common.outside.paths).to_owned();
-        let lookout = Lookout::start(path.clone())
-            .inspect_err(|error| tracing::warn!(%error, "the workspace cannot be looked at"))
-            .ok();
-        Self { path, lookout, was_there: false }
+        let outside = common.outside;
+        let probe = if outside.units {
+            Probe::over(outside.paths.run_dir.join(PROBE_SOCKET))
+        } else {
+            Probe::own(outside.program.clone())
+        };
+        Self { path, probe, was_there: false }
     }
 
     /// Looks, and writes down what there is.
     async fn note(&mut self, facts: &mut Facts) {
-        let look = match &self.lookout {
-            Some(lookout) => lookout.look(WORKSPACE_ANSWER).await,
-            None => Look::Silent,
-        };
+        let look = self.probe.look(&self.path, WORKSPACE_ANSWER).await;
         let before_its_start = |app: &App| app.generation == 0 || app.phase == AppPhase::Starting;
         let new = !self.was_there && facts.apps.iter().all(before_its_start);
         let path = self.path.display().to_string();
         let missing = match look {
-            Look::Folder => None,
+            // What cannot be known is not claimed.
+            Look::Folder | Look::Unknown => None,
             Look::Missing if new => None,
             Look::Missing => Some(format!("{path} is not there any more")),
             Look::NotAFolder => Some(format!("{path} is not a folder")),
@@ -63,6 +66,7 @@ impl Workspace {
         self.was_there |= look == Look::Folder;
         let message = match (&missing, look) {
             (Some(why), _) => why.clone(),
+            (None, Look::Unknown) => "it cannot be looked at".to_owned(),
             (None, Look::Missing) => "not made yet: the first app that starts makes it".to_owned(),
             (None, _) => "a local folder".to_owned(),
         };
@@ -106,6 +110,7 @@ pub(super) async fn first(common: &Common<'_>, bound: &Bound) -> (Facts, Workspa
         config_invalid: settled.invalid.clone(),
         runs_as_root: root && settled.config.instance.local_user.is_none(),
         cloned_image: common.instance.cloned,
+        listen_mismatch: bound.mismatch.clone(),
         ..Facts::default()
     };
     let mut workspace = Workspace::new(common);

@@ -1,12 +1,12 @@
 //! The public listener: address, certificate, routes.
 
-use std::net::SocketAddr;
-use std::path::Path;
+mod bound;
+mod verdict;
+
 use std::sync::Arc;
 
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::edges::front_to_identity::{Logins, Sessions};
@@ -15,68 +15,19 @@ use super::edges::{
     apps_to_proxy, config_to_front, front_to_admin, front_to_identity, front_to_proxy,
     front_to_web, proxy_to_parts,
 };
-use super::start::{Common, Settled, Shown};
-use super::{Outside, StartError};
+use super::start::{Common, Shown};
 use crate::apps::Apps;
+use crate::base::limits;
 use crate::base::tasks::Tasks;
 use crate::front::gate::Names;
 use crate::front::routes::Routes;
-use crate::front::tls::Tls;
 use crate::front::{self, Config};
-use crate::identity::{Instance, SessionCookie};
+use crate::identity::SessionCookie;
 use crate::os::{clock, process};
 use crate::proxy::metrics::Metrics;
 use crate::proxy::{self, Table};
 
-/// The public address, if there is one.
-pub(super) struct Bound {
-    listener: Option<(TcpListener, SocketAddr)>,
-    tls: Option<Tls>,
-    /// Where users reach it; empty without a listener.
-    pub url: String,
-}
-
-impl Bound {
-    /// Listens, and loads or makes the certificate.
-    pub(super) async fn bind(
-        outside: &Outside,
-        settled: &Settled,
-        instance: &Instance,
-    ) -> Result<Self, StartError> {
-        let listen = &settled.config.listen;
-        if !settled.listens {
-            return Ok(Self { listener: None, tls: None, url: String::new() });
-        }
-        let keys = &outside.paths.keys_dir;
-        if instance.cloned {
-            forget_certificate(keys);
-        }
-        let source = config_to_front::certificate(listen, keys, &host_name());
-        let tls = source.map(Tls::load).transpose().map_err(StartError::Tls)?;
-        if let Some(tls) = &tls {
-            tracing::info!(fingerprint = tls.fingerprint(), "certificate (SHA-256)");
-        }
-        let fail = |source| StartError::Listen { address: listen.address, source };
-        let listener = TcpListener::bind(listen.address).await.map_err(fail)?;
-        let address = listener.local_addr().map_err(fail)?;
-        let url = config_to_front::public_url(listen, address, &host_name());
-        Ok(Self { listener: Some((listener, address)), tls, url })
-    }
-
-    /// 0 without a listener.
-    pub(super) fn port(&self) -> u16 {
-        self.listener.as_ref().map_or(0, |(_, address)| address.port())
-    }
-}
-
-/// A cloned machine must not show the original's certificate.
-fn forget_certificate(keys: &Path) {
-    for file in std::fs::read_dir(keys).into_iter().flatten().flatten() {
-        if let Err(error) = std::fs::remove_file(file.path()) {
-            tracing::warn!(%error, path = %file.path().display(), "a key of the cloned machine stays");
-        }
-    }
-}
+pub(super) use bound::Bound;
 
 /// The machine's own name.
 pub(super) fn host_name() -> String {
@@ -101,7 +52,11 @@ pub(super) fn spawn(
     shown: Shown,
     metrics: Metrics,
 ) -> Option<watch::Sender<Arc<Names>>> {
-    let Bound { listener, tls, url } = bound;
+    let loopback = bound.loopback();
+    let Bound { listener, tls, closed, url, mismatch: _ } = bound;
+    for (listener, what) in closed {
+        front::turn_away(&common.tasks, listener, what);
+    }
     let (listener, address) = listener?;
     let listen = &common.settled.config.listen;
     let site = Arc::new(Site {
@@ -109,7 +64,7 @@ pub(super) fn spawn(
         status: shown.status,
         samples: shown.samples,
         port: address.port(),
-        loopback: listen.loopback(),
+        loopback,
     });
     let table = table(&common.tasks, &common.apps);
     let outside = proxy_to_parts::outside(&common.identity, &common.apps, &site);
@@ -117,7 +72,8 @@ pub(super) fn spawn(
     // What counts is what the browser sees: another proxy may end TLS in front of us.
     let cookie = SessionCookie::new(&common.instance.id, url.starts_with("https://"));
     let (names, names_rx) = watch::channel(Arc::new(config_to_front::names(listen, &url)));
-    let config = Config { tls, ..Config::new(names_rx, cookie.name()) };
+    let connections = limits::connections(process::file_limit());
+    let config = Config { tls, connections, ..Config::new(names_rx, cookie.name()) };
     let logins = Logins { identity: common.identity.clone(), cookie, site: Arc::clone(&site) };
     let identity = common.identity.clone();
     let alive = Arc::new(move |id| identity.alive(id, clock::now()));

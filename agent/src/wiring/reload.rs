@@ -10,6 +10,7 @@ use super::edges::{config_to_apps, config_to_front, config_to_privileged};
 use super::start::Common;
 use super::{Outside, check, facts, log, told};
 use crate::apps::Apps;
+use crate::base::tasks::pulse::Pulse;
 use crate::config::{self, Config, reload};
 use crate::front::gate::Names;
 use crate::heartbeat::Facts;
@@ -44,9 +45,9 @@ pub(super) fn spawn(common: Common<'_>, live: Live) {
     let current = settled.config;
     let reload =
         Reload { outside, current, wanted, broken, instance, root, apps, identity, store, live };
-    let cancel = tasks.token().clone();
+    let (cancel, pulse) = (tasks.token().clone(), tasks.pulse("reload"));
     tasks.part("reload", async move {
-        cancel.run_until_cancelled(reload.run(changed)).await;
+        cancel.run_until_cancelled(reload.run(changed, pulse)).await;
     });
 }
 
@@ -67,13 +68,13 @@ struct Reload {
 }
 
 impl Reload {
-    async fn run(mut self, mut changed: mpsc::Receiver<()>) {
-        while changed.recv().await.is_some() {
+    async fn run(mut self, mut changed: mpsc::Receiver<()>, mut pulse: Pulse) {
+        while pulse.wait(changed.recv()).await.is_some() {
             match config::load(&self.outside.paths, &self.outside.environment) {
                 Ok(_) if self.broken => {
                     self.live.again.cancel();
                     // A part that ends by itself is an error; this one waits to be ended.
-                    return std::future::pending().await;
+                    return pulse.wait(std::future::pending()).await;
                 }
                 Ok(loaded) => self.take(loaded.config).await,
                 Err(failed) => self.reject(&sentences(&failed.mistakes)),
@@ -116,12 +117,8 @@ impl Reload {
     }
 
     async fn apply(&self, config: &Config) -> Result<(), String> {
-        let root = config_to_privileged::root_config(
-            config,
-            &self.outside.paths,
-            &self.outside.program,
-            &self.instance.id,
-        );
+        let own = (!self.outside.units).then_some(&self.instance.id);
+        let root = config_to_privileged::root_config(config, &self.outside, own);
         let root = root.map_err(|error| told(&error))?;
         self.live.levels.set(config.log);
         self.identity.set_session(config.identity.session);

@@ -1,11 +1,14 @@
 //! The start: configuration, store, identity, sockets, then every part.
 
+pub(super) mod folders;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use station_proto::heartbeat::Status;
 use station_proto::node::Samples;
+use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -22,12 +25,16 @@ use crate::config::{self, Config};
 use crate::heartbeat::{self, Facts};
 use crate::host;
 use crate::identity::{self, Identity, Instance};
+use crate::lifecycle::aborted;
+use crate::os::systemd::passed::PassedError;
 use crate::os::{clock, process, systemd};
 use crate::privileged::{Privileged, RootConfig};
 use crate::store::{Feature, Store};
 
 /// Every feature that keeps something.
 const FEATURES: [Feature; 3] = [apps::FEATURE, heartbeat::FEATURE, identity::FEATURE];
+/// Where `stationd privileged` listens, in the run folder.
+pub(super) const PRIVILEGED_SOCKET: &str = "privileged.sock";
 /// How often the machine's figures are taken.
 const SAMPLE: Duration = Duration::from_secs(5);
 /// How long the start waits for the first look at the apps.
@@ -65,6 +72,7 @@ pub(super) struct Common<'a> {
     pub identity: Identity,
     pub instance: Instance,
     pub root: watch::Sender<Arc<RootConfig>>,
+    pub privileged: Privileged,
     pub apps: Apps,
 }
 
@@ -104,27 +112,65 @@ pub(super) async fn start(
     let session = identity::Config { session: settled.config.identity.session };
     let (identity, instance) =
         Identity::open(store.clone(), session, started).await.map_err(StartError::Identity)?;
-    let root = config_to_privileged::root_config(
-        &settled.config,
-        &outside.paths,
-        &outside.program,
-        &instance.id,
-    )
-    .map_err(StartError::User)?;
+    let own = (!outside.units).then_some(&instance.id);
+    let root = config_to_privileged::root_config(&settled.config, outside, own)
+        .map_err(StartError::User)?;
     // Both sockets come before the first part: what cannot be bound leaves nothing running.
     let bound = Bound::bind(outside, &settled, &instance).await?;
-    let admin = &outside.paths.admin_socket;
-    let socket = admin::socket::bind(admin).await.map_err(StartError::Socket)?;
+    let socket = admin_socket(outside).await?;
 
-    let (tasks, ended) = Tasks::new();
+    let (tasks, ended) = Tasks::watched(outside.pulses.clone());
+    tasks.work(aborted::tell(store.clone(), outside.paths.abort_trace.clone()));
+    watch_store(&tasks, store.clone());
     let specs = settled.invalid.is_none().then(|| config_to_apps::specs(&settled.config));
-    let (root, root_rx) = watch::channel(Arc::new(root));
-    let privileged = Privileged::in_process(root_rx);
-    let apps = apps::spawn(&tasks, store.clone(), privileged, specs);
+    let root = watch::Sender::new(Arc::new(root));
+    let privileged = if outside.units {
+        Privileged::over(outside.paths.run_dir.join(PRIVILEGED_SOCKET), root.clone())
+    } else {
+        Privileged::in_process(root.clone())
+    };
+    let apps = apps::spawn(&tasks, store.clone(), privileged.clone(), specs);
     identity.spawn(&tasks);
-    let common = Common { outside, settled, started, tasks, store, identity, instance, root, apps };
+    let common = Common {
+        outside,
+        settled,
+        started,
+        tasks,
+        store,
+        identity,
+        instance,
+        root,
+        privileged,
+        apps,
+    };
     let running = common.serve(bound, socket, levels).await;
     Ok(running(ended))
+}
+
+/// The one that was passed on, or our own.
+async fn admin_socket(outside: &Outside) -> Result<UnixListener, StartError> {
+    let Some(passed) = outside.passed.unix("admin").map_err(StartError::Passed)? else {
+        let path = &outside.paths.admin_socket;
+        return admin::socket::bind(path).await.map_err(StartError::Socket);
+    };
+    let fail = |source| PassedError::Use { name: "admin".to_owned(), source };
+    UnixListener::from_std(passed).map_err(|error| StartError::Passed(fail(error)))
+}
+
+/// The store's writer has a thread of its own: somebody asks it in the name of the loops.
+fn watch_store(tasks: &Tasks, store: Store) {
+    let (cancel, mut pulse) = (tasks.token().clone(), tasks.pulse("store"));
+    let asks = async move {
+        loop {
+            pulse.asked().await;
+            if store.goes_round().await {
+                pulse.answer();
+            }
+        }
+    };
+    tasks.part("store-pulse", async move {
+        cancel.run_until_cancelled(asks).await;
+    });
 }
 
 impl Common<'_> {
@@ -132,7 +178,7 @@ impl Common<'_> {
     async fn serve(
         self,
         bound: Bound,
-        socket: tokio::net::UnixListener,
+        socket: UnixListener,
         levels: log::Levels,
     ) -> impl FnOnce(mpsc::Receiver<Ended>) -> Running {
         let (first, workspace) = facts::first(&self, &bound).await;
@@ -179,11 +225,12 @@ impl Common<'_> {
     ) -> Parts {
         Parts {
             apps: self.apps.clone(),
+            privileged: self.privileged.clone(),
             identity: self.identity.clone(),
             user: self.root.borrow().user.name.clone(),
             public_url,
             port: bound.port(),
-            loopback: self.settled.config.listen.loopback(),
+            loopback: bound.loopback(),
             registry: Arc::new(registry),
             tasks: self.tasks.clone(),
             facts,

@@ -17,16 +17,7 @@ enum Cause {
 
 /// Returns when every part has ended.
 pub(super) async fn until_end(mut running: Running, stop: &mut Stop) -> Result<End, StartError> {
-    let cause = tokio::select! {
-        // cancel-safe: Stop::came loses nothing
-        signal = stop.came() => Cause::Signal(signal),
-        // cancel-safe: a token loses nothing
-        () = running.down.cancelled() => Cause::Down,
-        // cancel-safe: a token loses nothing
-        () = running.again.cancelled() => Cause::Mended,
-        // cancel-safe: Receiver::recv loses nothing
-        Some(ended) = running.ended.recv() => Cause::Part(ended),
-    };
+    let cause = cause(&mut running, stop).await;
     if !matches!(cause, Cause::Mended) {
         systemd::stopping();
         running.facts.send_modify(|facts| facts.stopping = true);
@@ -37,6 +28,24 @@ pub(super) async fn until_end(mut running: Running, stop: &mut Stop) -> Result<E
         Cause::Signal(_) | Cause::Down => Ok(End::Stopped),
         Cause::Mended => Ok(End::Again),
         Cause::Part(ended) => Err(StartError::PartEnded(ended.name)),
+    }
+}
+
+async fn cause(running: &mut Running, stop: &mut Stop) -> Cause {
+    let mut pulse = running.tasks.pulse("main");
+    loop {
+        return tokio::select! {
+            // cancel-safe: Stop::came loses nothing
+            signal = stop.came() => Cause::Signal(signal),
+            // cancel-safe: a token loses nothing
+            () = running.down.cancelled() => Cause::Down,
+            // cancel-safe: a token loses nothing
+            () = running.again.cancelled() => Cause::Mended,
+            // cancel-safe: Receiver::recv loses nothing
+            Some(ended) = running.ended.recv() => Cause::Part(ended),
+            // cancel-safe: Pulse::sign is
+            () = pulse.sign() => continue,
+        };
     }
 }
 

@@ -40,7 +40,8 @@ pub(in crate::config) enum Value {
     Integer(Option<i64>),
     List(Vec<Node>),
     Table(Table),
-    /// A truth value, a decimal number or a date: no key takes one yet. The word for it.
+    Flag(bool),
+    /// A decimal number or a date: no key takes one yet. The word for it.
     Other(&'static str),
 }
 
@@ -100,6 +101,7 @@ impl Value {
             Self::Integer(_) => "a number",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
+            Self::Flag(_) => "true or false",
             Self::Other(word) => word,
         }
     }
@@ -210,7 +212,7 @@ impl File<'_> {
             DeValue::Integer(number) => {
                 Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
             }
-            DeValue::Boolean(_) => Value::Other("true or false"),
+            DeValue::Boolean(flag) => Value::Flag(*flag),
             DeValue::Array(items) => {
                 let items = items.iter().map(|item| Node {
                     spot: self.spot(item.span().start),
@@ -252,6 +254,7 @@ mod tests {
                 format!("[{}]", items.join(","))
             }
             Value::Table(table) => format!("{{{}}}", shown(table)),
+            Value::Flag(_) => "true or false".to_owned(),
             Value::Other(word) => (*word).to_owned(),
         };
         let file = node.spot.file.trim_end_matches(".toml");

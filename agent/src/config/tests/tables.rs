@@ -29,6 +29,7 @@ fn instance() {
 [instance] ; local_user = 'zed' => 2 instance.local_user: there is no user "zed"
 [instance] ; local_user = '' => 2 instance.local_user: there is no user
 [instance] ; local_user = 'bob' => 2 instance.local_user: runs as ann and cannot start apps as bob
+[instance] ; root_access = 'yes' => 2 instance.root_access: is text
 [instance] ; user_folder = '../x' => 2 instance.user_folder: leaves the workspace with ..
 [instance] ; user_folder = 'a/../../x' => 2 instance.user_folder: leaves the workspace with ..
 [instance] ; user_folder = '/x' => 2 instance.user_folder: is absolute

@@ -40,6 +40,11 @@ impl Folder {
         self.0.join("exit.json")
     }
 
+    /// Who asked for the end.
+    pub fn asked(&self) -> PathBuf {
+        self.0.join("asked.json")
+    }
+
     /// Where the keeper listens.
     pub fn socket(&self) -> PathBuf {
         self.0.join("k.sock")
@@ -81,6 +86,16 @@ pub struct Kept {
     pub spec: String,
     /// Unix time in ms.
     pub started_at: i64,
+    /// systemd's name for this run, where it holds the app.
+    #[serde(default)]
+    pub invocation: Option<String>,
+}
+
+/// `asked.json`: who asked a unit of systemd to end; a keeper remembers it by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    pub unit: String,
+    pub by: StopBy,
 }
 
 /// Who asked for a stop.

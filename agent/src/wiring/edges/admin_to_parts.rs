@@ -21,6 +21,7 @@ use crate::base::tasks::Tasks;
 use crate::heartbeat::Facts;
 use crate::identity::{Identity, NextPath};
 use crate::os::clock;
+use crate::privileged::{Holder, Privileged, Verb};
 
 /// How long `stationctl down` waits for the apps.
 const DOWN: Duration = Duration::from_secs(60);
@@ -28,6 +29,7 @@ const DOWN: Duration = Duration::from_secs(60);
 /// The parts that take orders.
 pub(in crate::wiring) struct Parts {
     pub apps: Apps,
+    pub privileged: Privileged,
     pub identity: Identity,
     /// The user whose sessions are opened.
     pub user: String,
@@ -59,10 +61,11 @@ impl Control for Parts {
         let seen = self.apps.seen();
         let of = |app: &&Seen| app.name.as_str() == name;
         let dropped_bytes = seen.borrow().iter().find(of).map_or(0, |app| app.dropped_bytes);
-        let logs = self.apps.logs(name, lines).map_err(|error| refused(&error));
-        let name = name.to_owned();
-        let answer = logs.map(|lines| AppLogs { name, lines, dropped_bytes });
-        Box::pin(std::future::ready(answer))
+        let (apps, name) = (self.apps.clone(), name.to_owned());
+        Box::pin(async move {
+            let lines = apps.logs(&name, lines).await.map_err(|error| refused(&error))?;
+            Ok(AppLogs { name, lines, dropped_bytes })
+        })
     }
 
     fn login_link(&self, next: &str) -> Answer<LoginLink> {
@@ -98,11 +101,13 @@ impl Control for Parts {
     fn down(&self) -> Answer<DownReport> {
         self.facts.send_modify(|facts| facts.stopping = true);
         let (apps, ended) = (self.apps.clone(), self.ended.clone());
+        let privileged = self.privileged.clone();
         let cancel = self.tasks.token().clone();
         let (report, report_rx) = oneshot::channel();
         self.tasks.work(async move {
             // A signal meanwhile ends stationd alone, as at any other time.
             let Some(done) = cancel.run_until_cancelled(apps.shutdown(DOWN)).await else { return };
+            rest(&privileged).await;
             let stopped = done.stopped.iter().map(ToString::to_string).collect();
             // Nobody may wait any more; the stop does not hang on it.
             report.send(DownReport { stopped, left: done.left }).unwrap_or_default();
@@ -126,6 +131,16 @@ impl Control for Parts {
     }
 }
 
+/// Where PID 1 holds our sockets, the next connection would start everything again.
+async fn rest(privileged: &Privileged) {
+    if privileged.root().holder == Holder::Keepers {
+        return;
+    }
+    if let Err(refusal) = privileged.call(Verb::CloseSockets {}).await {
+        tracing::error!(%refusal, "the sockets stay open: a connection will start stationd again");
+    }
+}
+
 #[expect(clippy::unnecessary_box_returns, reason = "a problem travels in a box everywhere")]
 fn refused(error: &AppsError) -> Box<Problem> {
     let detail = Chain(error).to_string();
@@ -135,7 +150,7 @@ fn refused(error: &AppsError) -> Box<Problem> {
         AppsError::Unavailable { .. } => conflict("app-unavailable", "the app cannot be started"),
         AppsError::NotStarted { .. } => conflict("app-not-started", "the app did not start"),
         AppsError::NotStopped { .. } => conflict("app-not-stopped", "the app did not stop"),
-        AppsError::Log(_) => conflict("no-log", "the log cannot be shown"),
+        AppsError::Log(_) | AppsError::Journal(_) => conflict("no-log", "the log cannot be shown"),
         AppsError::Stopping => {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             problem(status, "apps-busy", "the supervision takes no order now", detail)

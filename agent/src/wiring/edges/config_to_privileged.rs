@@ -1,46 +1,68 @@
 //! The configuration as the privileged side needs it. Pure, but for the look-up of the user.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::base::ids::InstanceId;
 use crate::config::{App, AppKind, Config, Paths};
-use crate::privileged::{AppRoot, Kind, NoUser, RootConfig, UnitUser, environment};
+use crate::privileged::{AppRoot, Holder, Kind, NoUser, RootConfig, UnitUser, environment};
+use crate::wiring::Outside;
 
-/// Builds what verbs may use.
+/// The group of the package's own account, and its name.
+const OWN: &str = "stationd";
+/// The instance in a unit's name: a machine has one installation of units.
+const ONE_INSTANCE: &str = "system";
+
+/// Builds what verbs may use. Both sides come to the same, but for what each has inherited.
 pub(in crate::wiring) fn root_config(
     config: &Config,
-    paths: &Paths,
-    program: &Path,
-    instance: &InstanceId,
+    outside: &Outside,
+    instance: Option<&InstanceId>,
 ) -> Result<RootConfig, NoUser> {
-    let user = user(config)?;
+    let (paths, units) = (&outside.paths, outside.units);
+    let user = user(config, units)?;
     let workspace = workspace(config, paths);
     let folder = workspace.join(config.instance.folder_of(&user.name));
     let app = |app: &App| AppRoot {
         name: app.name.clone(),
         kind: kind(app.kind),
         command: app.command.iter().map(|path| path.display().to_string()).collect(),
-        workspace: workspace.to_owned(),
-        own_workspace: *workspace == *paths.workspace_dir,
-        folder: folder.clone(),
     };
     Ok(RootConfig {
-        instance: instance.short().to_owned(),
-        keeper: program.to_owned(),
-        keepers: paths.state_dir.join("keepers"),
+        instance: instance.map_or(ONE_INSTANCE, InstanceId::short).to_owned(),
+        holder: if units { Holder::Units } else { Holder::Keepers },
+        group: if units { group(OWN) } else { None },
+        keeper: outside.program.clone(),
+        keepers: keepers(paths),
         sockets: paths.run_dir.join("apps"),
         logs: paths.logs_dir.join("apps"),
         tools: paths.tools_dir.clone(),
         admin_socket: paths.admin_socket.clone(),
         environment: environment::passed(std::env::vars_os()),
         apps: config.apps.iter().map(app).collect(),
+        root_access: config.instance.root_access,
+        workspace: workspace.to_owned(),
+        own_workspace: *workspace == *paths.workspace_dir,
+        folder,
         user,
     })
 }
 
-/// Who the apps run as.
-pub(in crate::wiring) fn user(config: &Config) -> Result<UnitUser, NoUser> {
-    config.instance.local_user.as_deref().map_or_else(|| Ok(UnitUser::own()), UnitUser::named)
+/// Who the apps run as: whoever runs stationd, which is root where units do.
+fn user(config: &Config, units: bool) -> Result<UnitUser, NoUser> {
+    match config.instance.local_user.as_deref() {
+        Some(name) => UnitUser::named(name),
+        None if units => UnitUser::named("root"),
+        None => Ok(UnitUser::own()),
+    }
+}
+
+/// One folder for each app, with what its holder writes down.
+pub(in crate::wiring) fn keepers(paths: &Paths) -> PathBuf {
+    paths.state_dir.join("keepers")
+}
+
+fn group(name: &str) -> Option<u32> {
+    nix::unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw())
 }
 
 /// The folder of the mount called `workspace`.

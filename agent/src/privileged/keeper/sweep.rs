@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::keeper::files::{Folder, Kept};
-use super::{Refusal, RootConfig, keeper};
+use super::files::{Folder, Kept};
 use crate::base::chain::Chain;
 use crate::base::ids::AppName;
 use crate::base::limits;
 use crate::os::process::environment;
 use crate::os::{clock, file, process};
+use crate::privileged::{Refusal, RootConfig};
 
 /// How long after a round of SIGKILL the next look is taken, the first time and at most.
 const STEP: Duration = Duration::from_millis(20);
 const STEP_MAX: Duration = Duration::from_millis(500);
 
 /// Kills until nothing is left; says how many there were.
-pub(super) async fn sweep(
+pub(in crate::privileged) async fn sweep(
     root: &RootConfig,
     app: &AppName,
     generation: Option<u64>,
@@ -29,7 +29,7 @@ pub(super) async fn sweep(
     // A keeper that hangs holds its app like one that is gone; it comes first, or it would note
     // the end of its app as an end that nobody asked for.
     let folder = Folder::of(&root.keepers, app);
-    let kept: Option<Kept> = keeper::read(&folder.kept());
+    let kept: Option<Kept> = super::read(&folder.kept());
     let kept = kept.filter(|kept| generation.is_none_or(|wanted| wanted == kept.generation));
     if let Some(kept) = kept.filter(|kept| kept.keeper.alive()) {
         end(kept.keeper.pid);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{AppRoot, Refusal, RootConfig};
 use crate::base::chain::Chain;
 use crate::base::limits;
 use crate::os::command::{self, Program};
+use crate::privileged::{AppRoot, Refusal, RootConfig};
 
 /// Conda installations, below the home folder or absolute.
 const CONDA: [&str; 7] = [
@@ -22,7 +22,10 @@ const CONDA: [&str; 7] = [
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The first one there is: the configured command, tools, login PATH, ~/.local/bin, conda.
-pub(super) async fn program(root: &RootConfig, app: &AppRoot) -> Result<PathBuf, Refusal> {
+pub(in crate::privileged) async fn program(
+    root: &RootConfig,
+    app: &AppRoot,
+) -> Result<PathBuf, Refusal> {
     let mut tried = Vec::new();
     let name = app.kind.program();
     let wanted = app.command.first().map_or(name, String::as_str);
@@ -94,7 +97,7 @@ fn at_home(root: &RootConfig, path: &str) -> PathBuf {
 }
 
 /// The PATH that the user gets when they log in, as their own shell says.
-pub(super) async fn login_path(root: &RootConfig) -> String {
+pub(in crate::privileged) async fn login_path(root: &RootConfig) -> String {
     // Set apart from whatever a login script prints of its own accord.
     const MARK: &str = "@stationd@";
     let user = &root.user;

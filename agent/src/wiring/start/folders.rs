@@ -21,7 +21,7 @@ pub enum FoldersError {
 }
 
 /// Everything that must exist before a part starts. The lock is held as long as this lives.
-pub(super) fn prepare(paths: &Paths) -> Result<Locked, FoldersError> {
+pub(in crate::wiring) fn prepare(paths: &Paths) -> Result<Locked, FoldersError> {
     let unusable = |path: &Path| {
         let path = path.display().to_string();
         move |source| FoldersError::Unusable { path, source }

@@ -7,18 +7,17 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::Path;
 
-use super::keeper::files::Folder;
-use super::start::failed;
-use super::{AppRoot, Refusal, RootConfig};
 use crate::base::chain::Chain;
 use crate::base::limits;
 use crate::os::{command, file, socket};
+use crate::privileged::keeper::files::Folder;
+use crate::privileged::{AppRoot, Holder, Refusal, RootConfig, failed};
 
 /// Everything that must be there before the program starts.
-pub(super) async fn prepare(
+pub(in crate::privileged) async fn prepare(
     root: &RootConfig,
     app: &AppRoot,
     folder: &Folder,
@@ -27,20 +26,25 @@ pub(super) async fn prepare(
     for path in [&own_socket, &folder.socket()] {
         socket::check_path(path).map_err(|error| failed(&error))?;
     }
-    for path in [&root.keepers, &root.logs, &folder.0] {
+    let own = match root.holder {
+        Holder::Keepers => vec![&root.keepers, &root.logs, &folder.0],
+        // Their output goes to the journal.
+        Holder::Units => vec![&root.keepers, &folder.0],
+    };
+    for path in own {
         file::ensure_dir(path, 0o700).map_err(|error| failed(&error))?;
     }
-    for path in [folder.kept(), folder.exit()] {
+    for path in [folder.kept(), folder.exit(), folder.asked()] {
         remove(&path).map_err(|error| cannot("remove the old", &path, &error))?;
     }
     // Others may pass through to the folder of their own app, and list nothing.
     file::ensure_dir(&root.sockets, 0o711).map_err(|error| failed(&error))?;
     free(root, &own_socket).await?;
     socket_folder(root, &root.sockets.join(app.name.as_str()))?;
-    if app.own_workspace {
-        own_workspace(root, &app.workspace)?;
+    if root.own_workspace {
+        own_workspace(root, &root.workspace)?;
     }
-    user_folder(root, app).await
+    user_folder(root).await
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Refusal {
@@ -76,8 +80,12 @@ async fn free(root: &RootConfig, path: &Path) -> Result<(), Refusal> {
 /// put a link there.
 fn socket_folder(root: &RootConfig, path: &Path) -> Result<(), Refusal> {
     let fail = |error: io::Error| cannot("prepare the folder", path, &error);
+    let as_wanted = |found: &fs::Metadata| {
+        let lets_in = |group| found.gid() == group && found.mode() & 0o7777 == LETS_IN;
+        found.uid() == root.user.uid && root.group.is_none_or(lets_in)
+    };
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() && found.uid() == root.user.uid => return Ok(()),
+        Ok(found) if found.is_dir() && as_wanted(&found) => return Ok(()),
         // Another user had it before. With anything in it, it is not ours to remove.
         Ok(found) if found.is_dir() => fs::remove_dir(path).map_err(|error| {
             Refusal::StartFailed(format!(
@@ -95,7 +103,21 @@ fn socket_folder(root: &RootConfig, path: &Path) -> Result<(), Refusal> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(fail(error)),
     }
-    give(root, path).map_err(fail)
+    give(root, path).map_err(fail)?;
+    match root.group {
+        Some(group) => let_in(path, group).map_err(fail),
+        None => Ok(()),
+    }
+}
+
+const LETS_IN: u32 = 0o2710;
+
+/// stationd runs as another user than the app: its group may pass through the folder, and what is
+/// made in it belongs to that group. Nobody else sees anything, and the group may not write here.
+fn let_in(path: &Path, group: u32) -> io::Result<()> {
+    lchown(path, None, Some(group))?;
+    // chown(2) clears the set-group-ID bit, so it comes last.
+    fs::set_permissions(path, fs::Permissions::from_mode(LETS_IN))
 }
 
 /// A new folder in a place where only we may write, given to the user.
@@ -116,7 +138,8 @@ fn own_workspace(root: &RootConfig, path: &Path) -> Result<(), Refusal> {
     give(root, path).map_err(|error| cannot("make the workspace", path, &error))
 }
 
-/// Whether nobody but us may change what is in the folder, nor put another in its place.
+/// Whether nobody but us may change what we make in the folder, nor put another in its place. In a
+/// sticky folder others may make things of their own, and touch nothing of ours.
 fn ours(folder: &Path) -> bool {
     let own = nix::unistd::geteuid().as_raw();
     let only_us = |found: &fs::Metadata| {
@@ -125,23 +148,23 @@ fn ours(folder: &Path) -> bool {
     };
     let mut above = folder.ancestors().skip(1);
     fs::symlink_metadata(folder)
-        .is_ok_and(|found| found.is_dir() && found.uid() == own && found.mode() & 0o022 == 0)
+        .is_ok_and(|found| found.is_dir() && found.uid() == own && only_us(&found))
         && above.all(|folder| fs::metadata(folder).is_ok_and(|found| only_us(&found)))
 }
 
 /// The user makes their folder and, if it is not stationd's own, the workspace.
-async fn user_folder(root: &RootConfig, app: &AppRoot) -> Result<(), Refusal> {
+async fn user_folder(root: &RootConfig) -> Result<(), Refusal> {
     const SCRIPT: &str = "[ -d \"$1\" ] || mkdir -p -- \"$1\" || exit 1
         cd -- \"$1\" && { [ -z \"$2\" ] || mkdir -p -- \"$2\"; }";
-    let folder = app.folder.display();
-    let below = app.folder.strip_prefix(&app.workspace).map_err(|_outside| {
+    let folder = root.folder.display();
+    let below = root.folder.strip_prefix(&root.workspace).map_err(|_outside| {
         Refusal::StartFailed(format!(
             "the user's folder {folder} is not in the workspace {}: correct instance.user_folder",
-            app.workspace.display()
+            root.workspace.display()
         ))
     })?;
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let program = root.user.script(SCRIPT, [text(&app.workspace), text(below)]);
+    let program = root.user.script(SCRIPT, [text(&root.workspace), text(below)]);
     let made = command::run_as(&program, limits::USER_STEP, |_| false).await;
     let problem = match made {
         Ok(output) if output.success => return Ok(()),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppRoot, RootConfig};
+use crate::privileged::{AppRoot, RootConfig};
 
 /// What kinds of app there are; a new one is one arm in each `match` of this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl Kind {
     }
 
     /// The program that is looked for.
-    pub(super) fn program(self) -> &'static str {
+    pub(in crate::privileged) fn program(self) -> &'static str {
         match self {
             Self::JupyterLab => "jupyter-lab",
         }
@@ -45,32 +45,32 @@ impl Kind {
 
 /// What is found out at the moment of the start.
 #[derive(Debug, Clone)]
-pub(super) struct Given {
-    pub(super) program: PathBuf,
-    pub(super) generation: u64,
+pub(in crate::privileged) struct Given {
+    pub(in crate::privileged) program: PathBuf,
+    pub(in crate::privileged) generation: u64,
     /// The user's login PATH.
-    pub(super) path: String,
+    pub(in crate::privileged) path: String,
 }
 
 impl Given {
     /// Fixed values, for telling whether two configurations start the same thing.
-    pub(super) fn for_comparison() -> Self {
+    pub(in crate::privileged) fn for_comparison() -> Self {
         Self { program: PathBuf::new(), generation: 0, path: String::new() }
     }
 }
 
 /// What is started; the account it runs under is the same for every app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Recipe {
-    pub(super) program: PathBuf,
-    pub(super) arguments: Vec<String>,
-    pub(super) environment: BTreeMap<String, String>,
+pub(in crate::privileged) struct Recipe {
+    pub(in crate::privileged) program: PathBuf,
+    pub(in crate::privileged) arguments: Vec<String>,
+    pub(in crate::privileged) environment: BTreeMap<String, String>,
     /// The working directory: local, and the app's own.
-    pub(super) folder: PathBuf,
+    pub(in crate::privileged) folder: PathBuf,
 }
 
 /// The whole launch of one app.
-pub(super) fn build(root: &RootConfig, app: &AppRoot, given: &Given) -> Recipe {
+pub(in crate::privileged) fn build(root: &RootConfig, app: &AppRoot, given: &Given) -> Recipe {
     let mut arguments: Vec<String> = app.command.iter().skip(1).cloned().collect();
     match app.kind {
         Kind::JupyterLab => arguments.extend(jupyterlab(root, app)),
@@ -89,7 +89,7 @@ fn jupyterlab(root: &RootConfig, app: &AppRoot) -> Vec<String> {
         "--no-browser".to_owned(),
         format!("--ServerApp.base_url=/apps/{}/", app.name),
         format!("--ServerApp.sock={}", socket.display()),
-        "--ServerApp.sock_mode=0600".to_owned(),
+        format!("--ServerApp.sock_mode={}", sock_mode(root)),
         "--IdentityProvider.token=".to_owned(),
         "--PasswordIdentityProvider.hashed_password=".to_owned(),
         // The Host is the public name; the proxy has the list of allowed ones.
@@ -98,8 +98,8 @@ fn jupyterlab(root: &RootConfig, app: &AppRoot) -> Vec<String> {
         "--ServerApp.allow_unauthenticated_access=False".to_owned(),
         "--ServerApp.quit_button=False".to_owned(),
         "--ServerApp.open_browser=False".to_owned(),
-        format!("--ServerApp.root_dir={}", app.workspace.display()),
-        format!("--ServerApp.preferred_dir={}", app.folder.display()),
+        format!("--ServerApp.root_dir={}", root.workspace.display()),
+        format!("--ServerApp.preferred_dir={}", root.folder.display()),
         // When to end what is idle is decided by stationd alone.
         "--ServerApp.shutdown_no_activity_timeout=0".to_owned(),
         "--MappingKernelManager.cull_idle_timeout=0".to_owned(),
@@ -113,6 +113,11 @@ fn jupyterlab(root: &RootConfig, app: &AppRoot) -> Vec<String> {
         arguments.push("--ServerApp.allow_root=True".to_owned());
     }
     arguments
+}
+
+/// Where stationd runs as another user, its group may connect: the folder has given it the socket.
+fn sock_mode(root: &RootConfig) -> &'static str {
+    if root.group.is_some() { "0660" } else { "0600" }
 }
 
 fn environment(root: &RootConfig, app: &AppRoot, given: &Given) -> BTreeMap<String, String> {

@@ -5,15 +5,16 @@ use std::fs;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
-use super::keeper::files::{FILE_BYTES_MAX, Folder, Hello, Launch, State, VERSION};
-use super::{AppRoot, Refusal, RootConfig, find, folders, keeper, recipe, sweep};
-use crate::base::chain::Chain;
+use super::files::{FILE_BYTES_MAX, Folder, Hello, Launch, State, VERSION};
+use super::sweep;
 use crate::base::limits;
 use crate::os::command::{self, Program};
 use crate::os::file;
+use crate::privileged::app::{find, folders, recipe};
+use crate::privileged::{AppRoot, Refusal, RootConfig, failed};
 
 /// Ends left-overs, prepares, starts the keeper and waits until it says that the app runs.
-pub(super) async fn start(
+pub(in crate::privileged) async fn start(
     root: &RootConfig,
     app: &AppRoot,
     generation: u64,
@@ -42,10 +43,6 @@ fn under_account(root: &RootConfig, recipe: recipe::Recipe) -> Program {
     Program { program, arguments, environment, folder, account: root.user.account() }
 }
 
-pub(super) fn failed(error: &dyn std::error::Error) -> Refusal {
-    Refusal::StartFailed(Chain(error).to_string())
-}
-
 /// Starts the keeper and reads its first line.
 async fn keep(root: &RootConfig, folder: &Folder) -> Result<Box<State>, Refusal> {
     let program = Program {
@@ -59,7 +56,7 @@ async fn keep(root: &RootConfig, folder: &Folder) -> Result<Box<State>, Refusal>
         folder: folder.0.clone(),
         account: None,
     };
-    let errors = keeper::error_file(folder).map_err(|error| failed(&error))?;
+    let errors = super::error_file(folder).map_err(|error| failed(&error))?;
     let mut child = command::start_keeper(&program, errors).map_err(|error| failed(&error))?;
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {

@@ -1,0 +1,120 @@
+//! `stationd privileged`: the same verbs, asked for over a socket by stationd alone.
+//!
+//! It keeps nothing but the configuration in force, in a file that only root can read and that a
+//! restart of the machine clears; so it may end at any time and be started again by the next order.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+
+use super::{Order, Refusal, Reply, RootConfig, Verb, execute};
+use crate::base::chain::Chain;
+use crate::base::tasks::Tasks;
+use crate::os::file;
+use crate::os::socket::{Peer, calls};
+
+/// The configuration as the files say it now, or why it cannot be used.
+pub type Load = Arc<dyn Fn() -> Result<RootConfig, String> + Send + Sync>;
+
+/// What the role is made of.
+#[expect(missing_debug_implementations, reason = "a function has no text")]
+pub struct Role {
+    pub load: Load,
+    /// Where the configuration in force is kept.
+    pub file: PathBuf,
+    /// Who may ask, beside root.
+    pub uid: u32,
+    /// Ends when nobody asked for so long.
+    pub idle: Duration,
+}
+
+struct Serving {
+    role: Role,
+    current: Mutex<Option<Arc<RootConfig>>>,
+}
+
+/// None of these files is larger.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The configuration in force, as the file says; `None` if there is none yet.
+pub fn in_force(path: &Path) -> Option<RootConfig> {
+    let text = file::read_limited(path, FILE_BYTES_MAX).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Answers orders until nobody asks any more.
+pub async fn serve(tasks: &Tasks, listener: UnixListener, role: Role) {
+    let (uid, idle) = (role.uid, role.idle);
+    let current = in_force(&role.file).map(Arc::new);
+    let serving = Arc::new(Serving { role, current: Mutex::new(current) });
+    let admits = move |peer: Peer| peer.uid == 0 || peer.uid == uid;
+    let answer = move |question: Vec<u8>| {
+        let serving = Arc::clone(&serving);
+        async move { serving.answer(&question).await }
+    };
+    calls::serve(tasks, listener, admits, idle, answer).await;
+}
+
+impl Serving {
+    async fn answer(&self, question: &[u8]) -> Vec<u8> {
+        let answer = match serde_json::from_slice::<Order>(question) {
+            Ok(order) => self.obey(order).await,
+            Err(error) => Err(Refusal::NotUnderstood(error.to_string())),
+        };
+        // Plain data with string keys always serialises.
+        serde_json::to_vec(&answer).unwrap_or_default()
+    }
+
+    async fn obey(&self, order: Order) -> Result<Reply, Refusal> {
+        if order.verb == (Verb::Configure {}) {
+            let root = self.configure(&order.digest)?;
+            return Ok(Reply::Configured(Box::new(RootConfig::clone(&root))));
+        }
+        let known = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let root = match known {
+            Some(root) => root,
+            None => self.configure(&order.digest)?,
+        };
+        execute(order, &root).await
+    }
+
+    /// Takes up what stationd has, as far as the files say so too.
+    fn configure(&self, digest: &str) -> Result<Arc<RootConfig>, Refusal> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let chosen = match ((self.role.load)(), current.as_deref()) {
+            (Ok(new), known) => Arc::new(choose(known, new, digest)),
+            // A change with mistakes leaves in force what was before.
+            (Err(_), Some(known)) => Arc::new(known.clone()),
+            (Err(mistakes), None) => return Err(Refusal::BadConfig(mistakes)),
+        };
+        if current.as_deref() != Some(&chosen) {
+            self.keep(&chosen);
+        }
+        *current = Some(Arc::clone(&chosen));
+        Ok(chosen)
+    }
+
+    fn keep(&self, root: &RootConfig) {
+        let text = serde_json::to_vec(root).unwrap_or_default();
+        let folder = self.role.file.parent().map_or(Ok(()), file::ensure_private_dir);
+        let kept = folder.and_then(|()| file::write_atomic(&self.role.file, &text, 0o600));
+        if let Err(error) = kept {
+            // It is read from the files again then.
+            tracing::warn!(error = %Chain(&error), "the configuration in force is not kept");
+        }
+    }
+}
+
+/// Which configuration holds: the one that the other side has, if it is one of those that can hold
+/// now. stationd takes some keys only when it is started again, so the old one with the new apps
+/// can hold too.
+fn choose(known: Option<&RootConfig>, new: RootConfig, digest: &str) -> RootConfig {
+    let Some(known) = known else { return new };
+    let live = RootConfig { apps: new.apps.clone(), root_access: new.root_access, ..known.clone() };
+    [known.clone(), live].into_iter().find(|one| one.digest() == digest).unwrap_or(new)
+}
+
+#[cfg(test)]
+mod tests;
