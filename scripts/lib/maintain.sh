@@ -4,7 +4,7 @@
 # before_upgrade    notes which units there were; the files are replaced after it
 # after_install     accounts, folders, units; a first start, or a restart of what runs
 # before_remove     ends everything that stationd runs
-# after_remove      takes away what lives until the next boot
+# after_remove      takes away what stationd made outside of its folder
 # purge             takes away database, keys and logs, and the workspace if it is empty
 #
 # A service that does not start fails none of them: the files are in place, and that is what a
@@ -82,6 +82,8 @@ before_remove() {
 }
 
 after_remove() {
+  # instance.root_access: root for the user, which nothing would take back any more.
+  rm -f /etc/sudoers.d/stationd
   rm -rf /run/stationd "$UPGRADE_MARK"
   if booted; then
     systemctl daemon-reload
@@ -92,7 +94,7 @@ after_remove() {
 # A closed list: a workspace, or whatever else somebody put here, is not ours. /etc/stationd is the
 # administrator's. The accounts stay, so that nobody else gets their numbers, and with them files.
 purge() {
-  for name in logs keys keepers stationd.lock; do
+  for name in logs keys keepers abort.trace stationd.lock; do
     rm -rf "${STATE:?}/$name"
   done
   # The database, its companions, and the copies made before a migration.
