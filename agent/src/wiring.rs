@@ -24,6 +24,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::Parser;
+
 use crate::base::chain::Chain;
 use crate::base::tasks::pulse::Pulses;
 use crate::config::{Environment, Paths, PathsError};
@@ -36,6 +38,26 @@ use crate::privileged::NoUser;
 use crate::store::StoreError;
 
 pub use start::folders::FoldersError;
+
+const AFTER_HELP: &str = "Without --home, root uses /etc/stationd, /run/stationd and \
+    /var/lib/stationd, and everybody else $XDG_STATE_HOME/stationd.\n\
+    STATIOND_LISTEN=ADDRESS:PORT overrides listen.address; RUST_LOG overrides log.level.\n\
+    SIGTERM ends stationd alone and leaves apps running; `stationctl down` ends everything.\n\
+    Exit codes: 0 stopped, 1 failed, 2 wrong command line, 3 another stationd uses the folder, \
+    4 cannot listen, 5 the folder or the database cannot be used";
+
+/// Makes this machine a managed data-science workstation. Runs in the foreground.
+// The manual page is made from it, hence here and not beside `main`.
+#[derive(Debug, Parser)]
+#[command(name = "stationd", version, after_help = AFTER_HELP)]
+pub struct Args {
+    /// The folder that holds all of stationd's files
+    #[arg(long, env = "STATIOND_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Run as the package's units do, with the system's folders; not for a shell
+    #[arg(long, conflicts_with = "home")]
+    pub system: bool,
+}
 
 /// What the daemon touches outside of itself.
 #[derive(Debug, Clone)]

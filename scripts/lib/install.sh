@@ -2,6 +2,7 @@
 #
 # missing_packages NAME...   prints those Debian packages of the list that are not installed
 # install_packages NAME...   installs those that are missing; 1 when that was not possible or not wanted
+# cargo_tool NAME VERSION    builds that version of a cargo tool into .cache/tools/bin, once
 # require_rust               ends the script, and says what to do, when there is no fit Rust toolchain
 
 ASSUME_YES="${ASSUME_YES:-false}"
@@ -65,6 +66,14 @@ install_packages() {
   rm -f "$log"
   complain "apt-get could not install ${missing[*]}"
   return 1
+}
+
+cargo_tool() {
+  if [ "$(".cache/tools/bin/$1" --version 2>/dev/null)" = "$1 $2" ]; then return 0; fi
+  printf 'building %s %s (about a minute, once)\n' "$1" "$2"
+  # The dev profile: what it does takes no time, and an optimised build takes five times as long.
+  CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --force --profile dev \
+    --root .cache/tools --version "$2" "$1"
 }
 
 require_rust() {

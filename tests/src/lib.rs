@@ -1,6 +1,7 @@
 //! The harness of the suites: it drives the real `stationd` and `stationctl` as their users do.
 //!
-//! [`station::Station`] is a running daemon in a home of its own; [`http::Client`] a browser
+//! [`station::Station`] is a running daemon in a home of its own, [`machine::Machine`] a whole
+//! machine with systemd that the package is installed on; [`http::Client`] a browser
 //! without a screen; [`kernel::Kernel`] a notebook without one; [`browser::Browser`] a real one.
 //! [`standin`] takes JupyterLab's place where a test needs an app that misbehaves on demand.
 //!
@@ -11,12 +12,14 @@
 //! limit; a program that cannot be had (JupyterLab, Chromium) fails the test where `CI` is set and
 //! is skipped aloud elsewhere.
 
+pub mod admin;
 pub mod bench;
 pub mod browser;
 pub mod held;
 pub mod http;
 pub mod jupyter;
 pub mod kernel;
+pub mod machine;
 pub mod process;
 pub mod standin;
 pub mod station;

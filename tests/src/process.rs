@@ -124,7 +124,7 @@ pub fn end_all(home: &Path) {
 }
 
 /// Waits where there is no runtime.
-fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     let ms = u16::try_from(time.as_millis()).unwrap_or(u16::MAX);
     // Nothing to wait for but the time; an interruption only makes it shorter.
     nix::poll::poll(&mut [], ms).unwrap_or_default();

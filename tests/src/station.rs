@@ -9,29 +9,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use nix::sys::signal::Signal;
 use station_proto::app::AppPhase;
-use station_proto::heartbeat::Heartbeat;
 use stationd::os::file::write_atomic;
 use stationd::os::process::signal;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 use tokio::process::Child;
 
+use crate::admin::Admin;
 use crate::held::Held;
-use crate::http::Client;
 use crate::process::{self, Output};
 use crate::{jupyter, standin};
 
 /// How long stationd may take to be ready, on a loaded machine.
 const START: Duration = Duration::from_secs(20);
-/// How long an app may take to answer, on a loaded machine.
-pub const APP_START: Duration = Duration::from_secs(90);
-const ANSWER_MAX: usize = 4 * 1024 * 1024;
 
 /// What takes JupyterLab's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +37,11 @@ pub enum App {
     None,
 }
 
-/// A station that runs, ran or will run.
+/// A station that runs, ran or will run; it can be asked what its [`Admin`] can.
 #[derive(Debug)]
 pub struct Station {
     folder: TempDir,
+    admin: Admin,
     child: Option<Child>,
     /// The address of the first start, so that a second one is found where the first was.
     listen: Option<String>,
@@ -63,9 +57,15 @@ impl Station {
     /// A home with a configuration: the app, and `more` TOML before it. Nothing is started.
     pub fn prepare(app: App, more: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("s").rand_bytes(5).tempdir_in("/tmp")?;
-        let environment = Vec::new();
-        let station =
-            Self { folder, child: None, listen: None, environment, held: None, descriptors: None };
+        let station = Self {
+            admin: Admin::at(folder.path().join("h/run/admin.sock")),
+            folder,
+            child: None,
+            listen: None,
+            environment: Vec::new(),
+            held: None,
+            descriptors: None,
+        };
         fs::create_dir(station.home())?;
         standin::prepare(station.folder())?;
         let command = match app {
@@ -104,10 +104,6 @@ impl Station {
         self.folder().join("h")
     }
 
-    pub fn socket(&self) -> PathBuf {
-        self.home().join("run/admin.sock")
-    }
-
     /// What stationd printed so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
@@ -124,7 +120,7 @@ impl Station {
 
     /// Holds the listeners from now on: `public` is an address, port 0 any that is free.
     pub fn hold(&mut self, public: &str) -> Result<()> {
-        let held = Held::listen(public, &self.socket())?;
+        let held = Held::listen(public, self.socket())?;
         self.listen = Some(held.address()?.to_string());
         self.held = Some(held);
         Ok(())
@@ -215,115 +211,6 @@ impl Station {
         Ok(tokio::time::timeout(limit, child.wait()).await.context("stationd does not end")??)
     }
 
-    /// A request on the admin socket.
-    pub async fn admin(&self, method: Method, path: &str, body: &str) -> Result<Response<Bytes>> {
-        self.admin_with(method, path, body, &[]).await
-    }
-
-    /// The same with header fields.
-    pub async fn admin_with(
-        &self,
-        method: Method,
-        path: &str,
-        body: &str,
-        headers: &[(header::HeaderName, &str)],
-    ) -> Result<Response<Bytes>> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "stationd")
-            .header(header::CONTENT_TYPE, "application/json");
-        for (name, value) in headers {
-            request = request.header(name, *value);
-        }
-        let request = request.body(Full::new(Bytes::from(body.to_owned())))?;
-        let limit = Duration::from_secs(60);
-        let socket = self.socket();
-        Ok(stationd::os::http::exchange(&socket, request, ANSWER_MAX, limit).await?)
-    }
-
-    pub async fn heartbeat(&self) -> Result<Heartbeat> {
-        let answer = self.admin(Method::GET, "/v1/heartbeat", "").await?;
-        ensure!(answer.status() == StatusCode::OK, "heartbeat: {answer:?}");
-        Ok(serde_json::from_slice(answer.body())?)
-    }
-
-    /// Waits on the heartbeat until it shows what is wanted; stationd may restart meanwhile.
-    pub async fn wait_for(
-        &self,
-        what: &str,
-        limit: Duration,
-        wanted: impl Fn(&Heartbeat) -> bool,
-    ) -> Result<Heartbeat> {
-        let watch = async {
-            let mut tag = String::new();
-            loop {
-                let known = [(header::IF_NONE_MATCH, tag.as_str())];
-                let answer = self.admin_with(Method::GET, "/v1/heartbeat?wait=5", "", &known).await;
-                let Ok(answer) = answer else {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                };
-                if answer.status() == StatusCode::NOT_MODIFIED {
-                    continue;
-                }
-                let heartbeat: Heartbeat = serde_json::from_slice(answer.body())?;
-                if wanted(&heartbeat) {
-                    return Ok(heartbeat);
-                }
-                let next = answer.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
-                next.unwrap_or_default().clone_into(&mut tag);
-            }
-        };
-        match tokio::time::timeout(limit, watch).await {
-            Ok(found) => found,
-            Err(_elapsed) => {
-                let last = self.heartbeat().await.map(|last| last.status);
-                bail!("{what}: not within {limit:?}; last: {last:#?}")
-            }
-        }
-    }
-
-    /// Waits until the app is in `phase`.
-    pub async fn app_in(&self, phase: AppPhase) -> Result<station_proto::app::App> {
-        let what = format!("app {phase:?}");
-        let heartbeat = self
-            .wait_for(&what, APP_START, |heartbeat| {
-                heartbeat.status.apps.iter().any(|app| app.phase == phase)
-            })
-            .await?;
-        heartbeat.status.apps.into_iter().find(|app| app.phase == phase).context(what)
-    }
-
-    /// A browser without a session.
-    pub async fn client(&self) -> Result<Client> {
-        Client::new(&self.heartbeat().await?.status.public_url)
-    }
-
-    /// A new login link, as the path that a browser opens.
-    pub async fn login_path(&self, next: &str) -> Result<String> {
-        let body = serde_json::json!({ "next": next }).to_string();
-        let answer = self.admin(Method::POST, "/v1/login-links", &body).await?;
-        ensure!(answer.status().is_success(), "login link: {answer:?}");
-        let link: station_proto::api::LoginLink = serde_json::from_slice(answer.body())?;
-        let at = link.url.find("/login/").context("the link has no /login/")?;
-        Ok(link.url.get(at..).unwrap_or_default().to_owned())
-    }
-
-    /// A browser with a session.
-    pub async fn login(&self) -> Result<Client> {
-        let client = self.client().await?;
-        self.log_in(&client).await?;
-        Ok(client)
-    }
-
-    /// Gives a browser a session.
-    pub async fn log_in(&self, client: &Client) -> Result<()> {
-        let path = self.login_path("/").await?;
-        client.page(&path).await?.expect(303)?;
-        Ok(())
-    }
-
     /// Makes every login link and session of a stopped station older, as if the machine had been
     /// started again after this time; `since` makes the logins themselves older.
     pub fn age(&self, unused: Duration, since: Duration) -> Result<()> {
@@ -337,16 +224,13 @@ impl Station {
         database.execute(sql, [unused, since])?;
         Ok(())
     }
+}
 
-    /// The events after `after`, through the admin socket.
-    pub async fn events(&self, after: u64) -> Result<Vec<station_proto::event::Event>> {
-        let path = format!("/v1/events?after={after}");
-        let answer = self.admin(Method::GET, &path, "").await?;
-        let text = std::str::from_utf8(answer.body())?;
-        text.lines()
-            .filter(|line| !line.is_empty())
-            .map(|line| serde_json::from_str(line).context(line.to_owned()))
-            .collect()
+impl std::ops::Deref for Station {
+    type Target = Admin;
+
+    fn deref(&self) -> &Admin {
+        &self.admin
     }
 }
 

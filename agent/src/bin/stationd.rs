@@ -1,6 +1,5 @@
 //! `stationd`: arguments in, one exit code out. What is built and joined is in `wiring`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,26 +12,7 @@ use stationd::os::signals;
 use stationd::os::systemd::passed::Passed;
 use stationd::privileged::keeper;
 use stationd::probe;
-use stationd::wiring::{self, Outside, StartError, roles};
-
-const AFTER_HELP: &str = "Without --home, root uses /etc/stationd, /run/stationd and \
-    /var/lib/stationd, and everybody else $XDG_STATE_HOME/stationd.\n\
-    STATIOND_LISTEN=ADDRESS:PORT overrides listen.address; RUST_LOG overrides log.level.\n\
-    SIGTERM ends stationd alone and leaves apps running; `stationctl down` ends everything.\n\
-    Exit codes: 0 stopped, 1 failed, 2 wrong command line, 3 another stationd uses the folder, \
-    4 cannot listen, 5 the folder or the database cannot be used";
-
-/// Makes this machine a managed data-science workstation. Runs in the foreground.
-#[derive(Debug, Parser)]
-#[command(name = "stationd", version, after_help = AFTER_HELP)]
-struct Args {
-    /// The folder that holds all of stationd's files
-    #[arg(long, env = "STATIOND_HOME", value_name = "DIR")]
-    home: Option<PathBuf>,
-    /// Run as the package's units do, with the system's folders; not for a shell
-    #[arg(long, conflicts_with = "home")]
-    system: bool,
-}
+use stationd::wiring::{self, Args, Outside, StartError, roles};
 
 fn main() -> ExitCode {
     signals::let_all_through();
