@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -97,7 +96,8 @@ async fn storm(machine: &Machine, samples: &mut Samples) -> Result<()> {
     let (counts, done) = (Counts::default(), Cell::new(false));
     let gaps = RefCell::new(Vec::new());
     let connecting = join_all((0..CLIENTS).map(|_| connect(&address, &counts, &done)));
-    let notebook = notebook(&client, &gaps, &done);
+    let mut cell = Printing::start(&client).await?;
+    let notebook = cell.follow(&client, &gaps, &done);
     let ends = async {
         let result = ends(machine).await;
         done.set(true);
@@ -145,31 +145,59 @@ async fn connect(address: &str, counts: &Counts, done: &Cell<bool>) {
     }
 }
 
-/// A cell that prints numbered lines until a file tells it to stop: counts those that never came.
-async fn notebook(client: &Client, gaps: &RefCell<Vec<f64>>, done: &Cell<bool>) -> Result<u32> {
-    const CELL: &str = "import time, pathlib\nn = 0\nwhile not pathlib.Path('stop').exists():\n    \
-                        print('line', n, flush=True)\n    n += 1\n    time.sleep(0.02)\n\
-                        print('in all', n)";
-    let mut kernel = Kernel::start(client, BASE).await?;
-    let mut outcome = Outcome::default();
-    let id = kernel.send(CELL).await?;
-    let mut stopped = false;
-    while kernel.collect(&id, &mut outcome, |_| done.get() && !stopped).await? || !outcome.replied {
-        if done.get() && !stopped {
-            stopped = true;
-            let made = Kernel::start(client, BASE).await?.run("open('stop', 'w').close()").await?;
-            ensure!(made.error.is_none(), "{made:?}");
-            continue;
-        }
-        let cut = stationd::os::clock::since_boot();
-        kernel.reconnect(client).await?;
-        let gap = stationd::os::clock::since_boot().saturating_sub(cut);
-        gaps.borrow_mut().push(gap.as_secs_f64() * 1e3);
+/// A cell that prints numbered lines until a file tells it to stop.
+struct Printing {
+    kernel: Kernel,
+    id: String,
+    outcome: Outcome,
+}
+
+const CELL: &str = "import time, pathlib\nn = 0\nwhile not pathlib.Path('stop').exists():\n    \
+                    print('line', n, flush=True)\n    n += 1\n    time.sleep(0.02)\n\
+                    print('in all', n)";
+
+impl Printing {
+    /// Returns when it prints: what is sent while a connection is cut off is lost, which is no
+    /// matter of output.
+    async fn start(client: &Client) -> Result<Self> {
+        let mut kernel = Kernel::start(client, BASE).await?;
+        let mut outcome = Outcome::default();
+        let id = kernel.send(CELL).await?;
+        let prints = |outcome: &Outcome| outcome.output.contains("line 3\n");
+        ensure!(!kernel.collect(&id, &mut outcome, prints).await?, "cut off too early");
+        Ok(Self { kernel, id, outcome })
     }
-    let all = outcome.output.lines().find_map(|line| line.strip_prefix("in all "));
-    let all: u32 = all.context("the cell did not end")?.parse()?;
-    let came = (0..all).filter(|n| outcome.output.contains(&format!("line {n}\n"))).count();
-    Ok(all - u32::try_from(came)?)
+
+    /// Reads on through every cut, and stops the cell at the end: counts the lines that never came.
+    async fn follow(
+        &mut self,
+        client: &Client,
+        gaps: &RefCell<Vec<f64>>,
+        done: &Cell<bool>,
+    ) -> Result<u32> {
+        let Self { kernel, id, outcome } = self;
+        let mut stopped = false;
+        loop {
+            let cut = kernel.collect(id, outcome, |_| done.get() && !stopped).await?;
+            if cut {
+                let since = stationd::os::clock::since_boot();
+                kernel.reconnect(client).await?;
+                let gap = stationd::os::clock::since_boot().saturating_sub(since);
+                gaps.borrow_mut().push(gap.as_secs_f64() * 1e3);
+            } else if stopped {
+                break;
+            } else {
+                stopped = true;
+                let mut other = Kernel::start(client, BASE).await?;
+                let made = other.run("open('stop', 'w').close()").await?;
+                ensure!(made.error.is_none(), "{made:?}");
+            }
+        }
+        let all = outcome.output.lines().find_map(|line| line.strip_prefix("in all "));
+        let all: u32 = all.context("the cell did not end")?.parse()?;
+        let came = (0..all).filter(|n| outcome.output.contains(&format!("line {n}\n"))).count();
+        Ok(all - u32::try_from(came)?)
+    }
 }
 
 /// Every end of the daemon, one after the other.
@@ -191,10 +219,11 @@ async fn ends(machine: &Machine) -> Result<()> {
         heartbeat(machine).await?;
         tokio::time::sleep(REST).await;
     }
+    machine.admin.app_in(AppPhase::Ready).await?;
     Ok(())
 }
 
-/// Names of the metrics, and what is judged: a unit, or what all units of a kind have in common.
+/// Names of the metrics, and the file that is judged: a unit, or what all units of a kind share.
 const EXPOSURES: [(&str, &str); 4] = [
     ("exposure_main", "stationd.service"),
     ("exposure_privileged", "stationd-privileged.service"),
@@ -202,15 +231,19 @@ const EXPOSURES: [(&str, &str); 4] = [
     ("exposure_mount", "stationd-mount-.service.d/stationd.conf"),
 ];
 
-async fn exposure(machine: &Machine, unit: &str) -> Result<f64> {
-    let file = Path::new("/usr/lib/systemd/system").join(unit);
-    let judged = format!(
-        "d=$(mktemp -d) && printf '[Service]\\nExecStart=/bin/true\\n' >$d/stationd-judged.service && \
-         cat {0} >>$d/stationd-judged.service && \
-         systemd-analyze security --no-pager --offline=true $d/stationd-judged.service | tail -n 1",
-        file.display()
-    );
-    let line = machine.must(&judged).await?;
+async fn exposure(machine: &Machine, file: &str) -> Result<f64> {
+    let path = format!("/usr/lib/systemd/system/{file}");
+    let unit = if file.ends_with(".service") {
+        path
+    } else {
+        // A unit with a program, and nothing but what they share.
+        let unit = "/run/stationd-mount-judged.service";
+        let program = "printf '[Service]\\nExecStart=/bin/true\\n'";
+        machine.must(&format!("{{ {program}; cat {path}; }} >{unit}")).await?;
+        unit.to_owned()
+    };
+    let judge = format!("systemd-analyze security --no-pager --offline=true {unit} | tail -n 1");
+    let line = machine.must(&judge).await?;
     let figure = line.split_once(": ").and_then(|(_, rest)| rest.split(' ').next());
     figure.context(line.clone())?.parse().with_context(|| line.clone())
 }
