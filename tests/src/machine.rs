@@ -138,7 +138,7 @@ impl Machine {
         command.arg(format!("--machine={}", self.disk.name()));
         command.args(["--boot", "--register=no", "--keep-unit", "--private-network"]);
         command.args(["--link-journal=no", "--console=pipe", "--quiet"]);
-        for folder in self.disk.elsewhere()? {
+        for folder in Disk::elsewhere()? {
             command.arg(format!("--bind-ro={}", folder.display()));
         }
         process::log_to(&mut command, &self.disk.console())?;

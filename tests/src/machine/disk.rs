@@ -105,7 +105,7 @@ impl Disk {
     }
 
     /// What the machine needs and the overlay does not show, being on another file system.
-    pub(super) fn elsewhere(&self) -> Result<Vec<PathBuf>> {
+    pub(super) fn elsewhere() -> Result<Vec<PathBuf>> {
         let root = fs::metadata("/")?.dev();
         let apart = |path: &PathBuf| fs::metadata(path).is_ok_and(|about| about.dev() != root);
         Ok(jupyter_folders().into_iter().filter(apart).collect())
