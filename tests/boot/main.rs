@@ -6,9 +6,10 @@
 
 mod install;
 mod lives;
+mod privileges;
 mod remove;
-mod restarts;
-mod setup;
 mod tarball;
 mod trouble;
 mod upgrade;
+
+pub(crate) use station_tests::machine::setup;

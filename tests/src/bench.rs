@@ -1,9 +1,10 @@
 //! Measurements with fixed names in one form (`scripts/bench NAME`).
 //!
-//! `proxy` and `footprint` are the measurements; `targets` and `station` are what is measured,
+//! `proxy`, `footprint` and `boot` are the measurements; `targets` and `station` are what is measured,
 //! `load` and `websocket` make the load, `process` reads `/proc`, `report` writes the result.
 //! Everything happens on loopback, for a bounded time, in a temporary folder.
 
+mod boot;
 mod footprint;
 mod load;
 mod process;
@@ -31,7 +32,8 @@ pub fn run(name: &str, plan: &Plan) -> anyhow::Result<String> {
     let mut rows = match name {
         "proxy" => proxy::run(plan)?,
         "footprint" => footprint::run(plan)?,
-        other => anyhow::bail!("no measurement is called {other}: proxy, footprint"),
+        "boot" => boot::run(plan)?,
+        other => anyhow::bail!("no measurement is called {other}: proxy, footprint, boot"),
     };
     rows.extend(load.rows());
     report::finish(name, &rows)

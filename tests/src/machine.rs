@@ -14,6 +14,7 @@
 
 mod cgroups;
 mod disk;
+pub mod setup;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +35,8 @@ use self::disk::Disk;
 const LIMIT: Duration = Duration::from_secs(120);
 /// With this systemd-nspawn says that the machine wants to be started again.
 const REBOOT: i32 = 133;
+/// Mount drivers need it, and systemd-nspawn does not give it by itself.
+const FUSE: &str = "/dev/fuse";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A machine that runs.
@@ -138,6 +141,9 @@ impl Machine {
         command.arg(format!("--machine={}", self.disk.name()));
         command.args(["--boot", "--register=no", "--keep-unit", "--private-network"]);
         command.args(["--link-journal=no", "--console=pipe", "--quiet"]);
+        if Path::new(FUSE).exists() {
+            command.arg(format!("--bind={FUSE}"));
+        }
         for folder in Disk::elsewhere()? {
             command.arg(format!("--bind-ro={}", folder.display()));
         }

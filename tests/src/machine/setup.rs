@@ -1,31 +1,31 @@
-//! What the tests begin with: a machine, its user, the package, JupyterLab.
+//! What tests and measurements begin with: a machine, its user, the package, JupyterLab.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Machine;
+use crate::{jupyter, process};
 use anyhow::{Context, Result, ensure};
 use station_proto::app::AppPhase;
 use station_proto::heartbeat::Heartbeat;
-use station_tests::machine::Machine;
-use station_tests::{jupyter, process};
 
 /// The version of the package under test, and of the one that comes after it.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
-pub(crate) const NEXT: &str = "99.0.0";
-pub(crate) const MAIN: &str = "stationd.service";
-pub(crate) const APP: &str = "stationd-app-jupyterlab.service";
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub const NEXT: &str = "99.0.0";
+pub const MAIN: &str = "stationd.service";
+pub const APP: &str = "stationd-app-jupyterlab.service";
 /// Long enough for a loaded machine, short enough to be a failure.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// A machine with the user `ada`.
-pub(crate) async fn fresh() -> Result<Machine> {
+pub async fn fresh() -> Result<Machine> {
     let machine = Machine::boot().await?;
     machine.must("useradd --create-home --shell /bin/bash ada").await?;
     Ok(machine)
 }
 
 /// A machine on which the package runs JupyterLab for `ada`.
-pub(crate) async fn with_jupyterlab() -> Result<Machine> {
+pub async fn with_jupyterlab() -> Result<Machine> {
     let machine = fresh().await?;
     configure(&machine, "")?;
     install(&machine, VERSION).await?;
@@ -34,7 +34,7 @@ pub(crate) async fn with_jupyterlab() -> Result<Machine> {
 }
 
 /// Writes the configuration; `more` goes into `[instance]`.
-pub(crate) fn configure(machine: &Machine, more: &str) -> Result<()> {
+pub fn configure(machine: &Machine, more: &str) -> Result<()> {
     let lab = jupyter::lab().context(jupyter::MISSING)?.canonicalize()?;
     let text = format!(
         "[instance]\nlocal_user = \"ada\"\n{more}\n\
@@ -45,21 +45,21 @@ pub(crate) fn configure(machine: &Machine, more: &str) -> Result<()> {
 }
 
 /// Puts a file into the machine.
-pub(crate) fn write(machine: &Machine, path: &str, text: &str) -> Result<()> {
+pub fn write(machine: &Machine, path: &str, text: &str) -> Result<()> {
     let file = machine.path(path);
     std::fs::create_dir_all(file.parent().context("a file has a folder")?)?;
     Ok(stationd::os::file::write_atomic(&file, text.as_bytes(), 0o644)?)
 }
 
 /// What `scripts/package` has built.
-pub(crate) fn built(name: &str) -> Result<PathBuf> {
+pub fn built(name: &str) -> Result<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/package").join(name);
     ensure!(path.is_file(), "{} is missing: run `scripts/test boot`", path.display());
     Ok(path)
 }
 
 /// The .deb lies in the machine afterwards.
-pub(crate) fn bring(machine: &Machine, version: &str) -> Result<String> {
+pub fn bring(machine: &Machine, version: &str) -> Result<String> {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let inside = format!("/var/tmp/stationd_{version}_{architecture}.deb");
     machine.copy_in(&built(inside.trim_start_matches("/var/tmp/"))?, &inside)?;
@@ -67,7 +67,7 @@ pub(crate) fn bring(machine: &Machine, version: &str) -> Result<String> {
 }
 
 /// Installs, upgrades or downgrades, as an unattended script does: nobody is there to answer.
-pub(crate) async fn install(machine: &Machine, version: &str) -> Result<()> {
+pub async fn install(machine: &Machine, version: &str) -> Result<()> {
     let package = bring(machine, version)?;
     machine
         .must(&format!("exec <&-; DEBIAN_FRONTEND=noninteractive dpkg --install {package}"))
@@ -76,12 +76,12 @@ pub(crate) async fn install(machine: &Machine, version: &str) -> Result<()> {
 }
 
 /// Waits until the heartbeat answers, whoever was restarted.
-pub(crate) async fn heartbeat(machine: &Machine) -> Result<Heartbeat> {
+pub async fn heartbeat(machine: &Machine) -> Result<Heartbeat> {
     machine.admin.wait_for("a heartbeat", SOON, |_| true).await
 }
 
 /// Waits until a property of a unit is what is wanted.
-pub(crate) async fn until(
+pub async fn until(
     machine: &Machine,
     unit: &str,
     name: &str,
@@ -95,7 +95,7 @@ pub(crate) async fn until(
 }
 
 /// The processes of stationd and of its apps, one line each.
-pub(crate) async fn processes(machine: &Machine) -> Result<String> {
+pub async fn processes(machine: &Machine) -> Result<String> {
     let line = "ps -eo user:20,pid,args | grep -E '^(stationd|ada)|/usr/bin/stationd' | \
                 grep -v grep || true";
     machine.must(line).await
