@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Everything ends with the test, also when it is killed: the mounts are the test thread's own, and
-//! the kernel ends systemd-nspawn when that thread does. So a machine belongs to the thread that
+//! when that thread ends, the kernel tells systemd-nspawn, which powers the machine off (empty
+//! folders are left then, in `/tmp` and of the control groups). So a machine belongs to the thread that
 //! made it (`#[tokio::test]` has one), and after [`Machine::boot`] that thread is in the machine's
 //! network: an ordinary client reaches its 127.0.0.1.
 

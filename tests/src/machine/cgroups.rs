@@ -43,10 +43,11 @@ impl Cgroups {
         Ok(Self { folders })
     }
 
-    /// A program that starts in these groups and ends with the thread that starts it.
+    /// A program that starts in these groups, and gets SIGTERM when the thread that starts it ends.
+    /// (SIGKILL would end systemd-nspawn and leave what it holds.)
     pub(super) fn starting(&self, program: &str) -> Command {
         let mut command = process::command(Path::new("setpriv"));
-        command.args(["--pdeathsig", "KILL", "/bin/sh", "-c"]);
+        command.args(["--pdeathsig", "TERM", "/bin/sh", "-c"]);
         let lines: Vec<String> = self
             .folders
             .iter()

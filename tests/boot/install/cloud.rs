@@ -9,14 +9,14 @@ use station_tests::machine::Machine;
 
 use crate::setup::{VERSION, bring, write};
 
-const EXAMPLE: &str = include_str!("../../agent/docs/cloud-init.yaml");
+const EXAMPLE: &str = include_str!("../../../agent/docs/cloud-init.yaml");
 
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Steps {
-    pub(crate) users: Vec<String>,
+pub(super) struct Steps {
+    pub(super) users: Vec<String>,
     /// Path and text.
-    pub(crate) files: Vec<(String, String)>,
-    pub(crate) commands: Vec<String>,
+    pub(super) files: Vec<(String, String)>,
+    pub(super) commands: Vec<String>,
 }
 
 fn read(text: &str) -> Result<Steps> {
@@ -58,7 +58,7 @@ fn read(text: &str) -> Result<Steps> {
 }
 
 /// Takes every step; nobody is there to answer a question.
-pub(crate) async fn run(machine: &Machine) -> Result<Steps> {
+pub(super) async fn run(machine: &Machine) -> Result<Steps> {
     let steps = read(EXAMPLE)?;
     for user in &steps.users {
         machine.must(&format!("useradd --create-home --shell /bin/bash {user}")).await?;
