@@ -93,6 +93,16 @@ pub fn load(paths: &Paths, environment: &Environment) -> Result<Loaded, Box<Fail
     sources.check(paths, environment)
 }
 
+/// What holds without any file.
+pub fn defaults(paths: &Paths) -> Config {
+    let environment = Environment::default();
+    let machine = Machine { system: true };
+    match check(&[], &paths.workspace_dir, &environment, &machine) {
+        Ok(config) => config,
+        Err(failed) => failed.fallback,
+    }
+}
+
 /// Checks one file alone, which must be there: `stationctl check FILE`.
 pub fn load_file(
     file: &Path,

@@ -74,6 +74,8 @@ pub enum Workspace {
     Usable,
     /// It has not been looked at yet.
     Unknown,
+    /// It cannot be looked at: the probe does not answer.
+    NotLooked,
     /// It was there and is not any more, or does not answer: why.
     Missing(String),
 }

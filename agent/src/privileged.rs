@@ -71,10 +71,23 @@ impl Verb {
         matches!(self, Self::FindApp { .. } | Self::StartApp { .. } | Self::SetRootAccess {})
     }
 
+    /// The app whose unit it starts or may end: one of these at a time.
+    fn changes(&self) -> Option<&AppName> {
+        match self {
+            Self::StartApp { app, .. } | Self::KillUnit { app, .. } | Self::LookAtUnit { app } => {
+                Some(app)
+            }
+            _ => None,
+        }
+    }
+
     /// How long an answer may take, every step of the verb at its limit.
     fn limit(&self) -> Duration {
         match self {
-            Self::StartApp { .. } => limits::APP_STOP + limits::KILL_WAIT + limits::START_STEPS,
+            Self::StartApp { .. } => {
+                let left_over = limits::APP_STOP + limits::KILL_WAIT;
+                left_over + limits::START_STEPS + limits::KEEPER_START + limits::BUS
+            }
             Self::FindApp { .. } => limits::START_STEPS,
             Self::KillUnit { .. } => limits::KILL_WAIT + limits::BUS,
             Self::ReadLog { .. } | Self::SetRootAccess {} => limits::USER_STEP * 2,
@@ -146,6 +159,10 @@ pub enum Refusal {
     BadConfig(String),
     #[error("systemd refused: {0}")]
     Systemd(String),
+    #[error("systemd is out of reach: {0}")]
+    Unreachable(String),
+    #[error("it took longer than {0} s")]
+    TooLong(u64),
     #[error("sudo rights stay as they are: {0}")]
     RootAccess(String),
     #[error(

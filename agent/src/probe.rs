@@ -36,6 +36,8 @@ pub enum Look {
     NotAFolder,
     /// The file system gave no answer in time.
     Silent,
+    /// It may not be looked at.
+    Denied,
     /// The look itself was not possible: nothing is known.
     Unknown,
 }

@@ -82,8 +82,9 @@ before_remove() {
 }
 
 after_remove() {
-  # instance.root_access: root for the user, which nothing would take back any more.
-  rm -f /etc/sudoers.d/stationd
+  # instance.root_access: root for the user, which nothing would take back any more. A file of this
+  # name that somebody else has made stays.
+  if grep -qs '^# Made by stationd' /etc/sudoers.d/stationd; then rm -f /etc/sudoers.d/stationd; fi
   rm -rf /run/stationd "$UPGRADE_MARK"
   if booted; then
     systemctl daemon-reload
@@ -94,12 +95,16 @@ after_remove() {
 # A closed list: a workspace, or whatever else somebody put here, is not ours. /etc/stationd is the
 # administrator's. The accounts stay, so that nobody else gets their numbers, and with them files.
 purge() {
-  for name in logs keys keepers abort.trace stationd.lock; do
+  for name in logs keys keepers stationd.lock; do
     rm -rf "${STATE:?}/$name"
   done
+  rm -f "$STATE"/abort.trace*
   # The database, its companions, and the copies made before a migration.
   rm -f "$STATE"/stationd.db*
-  if [ -d "$STATE" ]; then find "$STATE" -xdev -depth -type d -empty -delete; fi
+  # Empty folders count as nothing only where there is nothing else: a git repository needs its own.
+  if [ -d "$STATE" ] && [ -z "$(find "$STATE" -xdev ! -type d -print -quit)" ]; then
+    find "$STATE" -xdev -depth -type d -empty -delete
+  fi
   if [ -d "$STATE" ]; then
     echo "$STATE is not empty and stays: the files in it are the user's"
   fi

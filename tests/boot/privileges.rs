@@ -8,6 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::Method;
 use serde_json::json;
 use station_proto::app::AppPhase;
+use station_proto::heartbeat::Heartbeat;
 use station_tests::http::Client;
 use station_tests::kernel::api;
 use station_tests::machine::Machine;
@@ -31,6 +32,15 @@ async fn root_in_a_terminal_is_given_and_taken_away_while_everything_runs() {
     configure(&machine, "root_access = false").unwrap();
     machine.must("until [ ! -e /etc/sudoers.d/stationd ]; do sleep 0.1; done").await.unwrap();
     assert_eq!(who_sudo_makes(&client).await.unwrap(), "refused");
+
+    // An administrator's own file of that name is neither changed nor removed.
+    machine.must("echo '# ours' >/etc/sudoers.d/stationd").await.unwrap();
+    configure(&machine, "root_access = true").unwrap();
+    let refused = |now: &Heartbeat| {
+        now.status.conditions.iter().any(|condition| condition.kind == "RootAccessRefused")
+    };
+    machine.admin.wait_for("RootAccessRefused", SOON, refused).await.unwrap();
+    assert_eq!(machine.must("cat /etc/sudoers.d/stationd").await.unwrap(), "# ours");
     assert_eq!(machine.main_pid(APP).await.unwrap(), app);
 }
 
@@ -118,6 +128,27 @@ async fn the_parts_with_rights_listen_to_stationd_alone_and_do_what_their_verbs_
     ];
     let answers = speak(&machine, "stationd", "probe", &looks).await;
     assert_eq!(answers, ["\"folder\"", "\"unknown\"", "\"unknown\""]);
+}
+
+/// stationd may make things in the folder that it shares with root. What it makes there where root
+/// will write is not used, and no link in it followed.
+#[tokio::test]
+async fn a_folder_that_stationd_has_prepared_for_root_is_refused() {
+    let machine = with_jupyterlab().await.unwrap();
+    machine.must("stationctl down").await.unwrap();
+    let trap = "rm -rf /var/lib/stationd/keepers && echo as it was >/etc/victim && \
+                cd /var/lib/stationd && setpriv --reuid=stationd --regid=stationd --clear-groups \
+                sh -c 'mkdir -p keepers/jupyterlab && cd keepers/jupyterlab && \
+                for name in keeper exit asked; do \
+                ln -s /etc/victim $name.json.new && ln -s /etc/victim $name.json; done'";
+    machine.must(trap).await.unwrap();
+    machine.must("systemctl start stationd.service").await.unwrap();
+    let refused = machine.admin.app_in(AppPhase::Backoff).await.unwrap();
+    assert!(refused.message.contains("somebody else has made"), "{}", refused.message);
+    assert_eq!(machine.must("cat /etc/victim").await.unwrap(), "as it was");
+    machine.must("rm -rf /var/lib/stationd/keepers").await.unwrap();
+    machine.must("stationctl app start jupyterlab").await.unwrap();
+    machine.admin.app_in(AppPhase::Ready).await.unwrap();
 }
 
 /// Mounts, units that are not stationd's, and everything in /etc, as one text.

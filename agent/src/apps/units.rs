@@ -13,8 +13,9 @@ use crate::privileged::{Looked, Privileged, Refusal, Reply, Verb};
 
 /// While a unit ends: killing what is left and writing down the end takes a moment.
 const ENDING: Duration = Duration::from_millis(50);
-/// Before the privileged side is asked again after it did not answer.
+/// Before the privileged side is asked again after it did not answer, the first time and at most.
 const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_secs(15);
 
 /// Asks the privileged side.
 #[derive(Debug)]
@@ -86,13 +87,17 @@ impl Units {
 
     /// Looks until the unit is neither on its way out nor unknown.
     async fn settled(&self, app: &AppName) -> Settled {
+        let mut again = AGAIN;
         loop {
             let looked = match self.privileged.call(Verb::LookAtUnit { app: app.clone() }).await {
                 Ok(Reply::Looked(looked)) => looked,
                 Ok(_) => return Settled::Over(None),
                 Err(refusal) => {
-                    tracing::warn!(%app, %refusal, "what became of it is not known yet");
-                    tokio::time::sleep(AGAIN).await;
+                    if again == AGAIN {
+                        tracing::warn!(%app, %refusal, "what became of it is not known yet");
+                    }
+                    tokio::time::sleep(again).await;
+                    again = (again * 2).min(AGAIN_MAX);
                     continue;
                 }
             };

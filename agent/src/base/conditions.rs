@@ -12,6 +12,7 @@ pub enum Kind {
     ClonedImage,
     ListenMismatch,
     PrivilegedSilent,
+    ProbeSilent,
     RootAccessRefused,
     WorkspaceMissing,
     StateNotWritable,
@@ -32,7 +33,7 @@ pub struct Explained {
 }
 
 impl Kind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ConfigInvalid,
         Self::ConfigRejected,
         Self::RestartRequired,
@@ -40,6 +41,7 @@ impl Kind {
         Self::ClonedImage,
         Self::ListenMismatch,
         Self::PrivilegedSilent,
+        Self::ProbeSilent,
         Self::RootAccessRefused,
         Self::WorkspaceMissing,
         Self::StateNotWritable,
@@ -67,6 +69,7 @@ impl Kind {
             Self::ClonedImage => &CLONED_IMAGE,
             Self::ListenMismatch => &LISTEN_MISMATCH,
             Self::PrivilegedSilent => &PRIVILEGED_SILENT,
+            Self::ProbeSilent => &PROBE_SILENT,
             Self::RootAccessRefused => &ROOT_ACCESS_REFUSED,
             Self::WorkspaceMissing => &WORKSPACE_MISSING,
             Self::StateNotWritable => &STATE_NOT_WRITABLE,
@@ -140,6 +143,15 @@ const PRIVILEGED_SILENT: Explained = Explained {
                           be started, stopped or looked at.",
     remedy: "Read `systemctl status stationd-privileged.service` and its journal; \
                          `systemctl restart stationd-privileged.socket` if the socket is gone.",
+};
+
+const PROBE_SILENT: Explained = Explained {
+    name: "ProbeSilent",
+    degrades: true,
+    meaning: "The part of stationd that looks at what may hang does not answer, so it is not known \
+                          whether the workspace is there. Apps go on.",
+    remedy: "Read `systemctl status stationd-probe.service` and its journal; \
+                         `systemctl restart stationd-probe.socket` if the socket is gone.",
 };
 
 const ROOT_ACCESS_REFUSED: Explained = Explained {

@@ -61,6 +61,9 @@ fn machine(facts: &Facts) -> Vec<Finding> {
     if let Some(why) = &facts.root_access_refused {
         found.push(state(Kind::RootAccessRefused, "NotSet", why));
     }
+    if facts.workspace == Workspace::NotLooked {
+        found.push(state(Kind::ProbeSilent, "NoAnswer", "the workspace cannot be looked at"));
+    }
     if let Workspace::Missing(why) = &facts.workspace {
         found.push(state(Kind::WorkspaceMissing, "NotFound", why));
     }
@@ -96,7 +99,7 @@ fn app(app: &App) -> Option<Finding> {
 pub(super) fn phase(facts: &Facts, findings: &[Finding]) -> (Phase, bool) {
     let apps = facts.apps.iter().filter(|app| app.wanted).all(|app| app.phase == AppPhase::Ready);
     let unreachable = facts.listen_mismatch.as_ref().is_some_and(|mismatch| mismatch.unreachable);
-    let workspace = facts.workspace == Workspace::Usable;
+    let workspace = matches!(facts.workspace, Workspace::Usable | Workspace::NotLooked);
     let works = facts.config_invalid.is_none() && workspace && !unreachable && apps;
     let degraded =
         || unreachable || findings.iter().any(|finding| finding.kind.explained().degrades);
@@ -171,6 +174,8 @@ mod tests {
         let ready = Facts { workspace: Workspace::Usable, ..missing };
         let unknown = Facts { workspace: Workspace::Unknown, ..ready.clone() };
         check(&unknown, Phase::Starting, false, &[]);
+        let not_looked = Facts { workspace: Workspace::NotLooked, ..ready.clone() };
+        check(&not_looked, Phase::Degraded, true, &[Kind::ProbeSilent]);
         let silent = Facts { privileged_silent: Some("no answer".into()), ..ready.clone() };
         check(&silent, Phase::Degraded, true, &[Kind::PrivilegedSilent]);
         let refused = Facts { root_access_refused: Some("no sudo".into()), ..ready };

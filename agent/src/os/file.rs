@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -17,6 +17,11 @@ pub enum FileError {
     CreateDir { path: PathBuf, source: io::Error },
     #[error("cannot lock {path}")]
     Lock { path: PathBuf, source: io::Error },
+    #[error(
+        "{path} is no folder of user {uid} alone: somebody else has made or opened it; look at it \
+         and remove it"
+    )]
+    Foreign { path: PathBuf, uid: u32 },
     #[error("{path} is larger than {limit} bytes")]
     TooLarge { path: PathBuf, limit: u64 },
 }
@@ -26,12 +31,13 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
     let fail = |source| FileError::Write { path: path.to_owned(), source };
     let temporary = path.with_added_extension("new");
     let written = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&temporary)?;
+        // What a crash has left, or somebody has put there: it is not written through.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -60,6 +66,24 @@ pub fn ensure_dir(path: &Path, mode: u32) -> Result<(), FileError> {
         .mode(mode)
         .create(path)
         .map_err(|source| FileError::CreateDir { path: path.to_owned(), source })
+}
+
+/// The same, for a folder in a place where others may make things: it must be a folder of our own
+/// that nobody else may write into.
+pub fn ensure_own_dir(path: &Path, mode: u32) -> Result<(), FileError> {
+    ensure_dir(path, mode)?;
+    check_own_dir(path)
+}
+
+/// Whether a folder is there, is our own and not open to others; a link to one is not.
+pub fn check_own_dir(path: &Path) -> Result<(), FileError> {
+    let found = fs::symlink_metadata(path)
+        .map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+    let uid = nix::unistd::geteuid().as_raw();
+    if found.is_dir() && found.uid() == uid && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(FileError::Foreign { path: path.to_owned(), uid })
 }
 
 /// Makes the file where it is missing, and leaves it readable for its owner alone. For files that
@@ -129,6 +153,25 @@ mod tests {
         assert_eq!(read_limited(&path, 10).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_and_no_folder_of_others_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("x.json"), folder.path().join("victim"));
+        write_atomic(&victim, b"as it was", 0o600).unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join("x.json.new")).unwrap();
+        write_atomic(&path, b"new", 0o600).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"as it was");
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+
+        let own = folder.path().join("own");
+        ensure_own_dir(&own, 0o700).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        assert!(matches!(ensure_own_dir(&link, 0o700), Err(FileError::Foreign { .. })));
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(ensure_own_dir(&own, 0o700), Err(FileError::Foreign { .. })));
     }
 
     #[test]

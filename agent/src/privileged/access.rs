@@ -15,10 +15,18 @@ const FOLDER: &str = "/etc/sudoers.d";
 /// sudo reads no file whose name has a dot: the new one is checked before it counts.
 const FILE: &str = "/etc/sudoers.d/stationd";
 const NEW: &str = "/etc/sudoers.d/stationd.new";
+/// How a file of ours begins; scripts/lib/maintain.sh knows it too.
+const MARK: &str = "# Made by stationd";
 const VISUDO: &str = "/usr/sbin/visudo";
 
 /// Writes or removes the file. What `visudo` does not accept never gets its name.
 pub(super) async fn set(root: &RootConfig) -> Result<(), Refusal> {
+    let known = fs::read_to_string(FILE).ok();
+    if known.as_ref().is_some_and(|known| !known.starts_with(MARK)) {
+        // Somebody else's rule stays; without a wish of ours there is nothing to say about it.
+        let why = format!("{FILE} was made by somebody else: rename or remove it");
+        return if root.root_access { Err(Refusal::RootAccess(why)) } else { Ok(()) };
+    }
     if !root.root_access {
         return remove(Path::new(FILE));
     }
@@ -26,7 +34,7 @@ pub(super) async fn set(root: &RootConfig) -> Result<(), Refusal> {
         return Err(Refusal::RootAccess("sudo is not installed: install the package sudo".into()));
     }
     let text = sudoers(root.user.uid);
-    if fs::read_to_string(FILE).is_ok_and(|known| known == text) {
+    if known.as_ref() == Some(&text) {
         return Ok(());
     }
     file::write_atomic(Path::new(NEW), text.as_bytes(), 0o440)
@@ -47,7 +55,7 @@ pub(super) async fn set(root: &RootConfig) -> Result<(), Refusal> {
 /// The user by number: a name could be read as something else, see sudoers(5).
 fn sudoers(uid: u32) -> String {
     format!(
-        "# Made by stationd from instance.root_access; changes here are lost.\n\
+        "{MARK} from instance.root_access; changes here are lost.\n\
          #{uid} ALL=(ALL:ALL) NOPASSWD: ALL\n"
     )
 }

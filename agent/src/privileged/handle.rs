@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::{Order, Refusal, Reply, RootConfig, Verb, execute};
 use crate::base::chain::Chain;
 use crate::os::socket::calls;
+
+/// How much longer the way there may take than the work.
+const WAY: Duration = Duration::from_secs(5);
 
 /// The way to the privileged side; clones share it.
 #[derive(Debug, Clone)]
@@ -46,8 +50,16 @@ impl Privileged {
     pub async fn call(&self, verb: Verb) -> Result<Reply, Refusal> {
         match self.order(verb.clone()).await {
             Err(Refusal::ConfigChanged) if self.socket.is_some() => {
+                let sent = self.root();
                 if let Reply::Configured(root) = self.order(Verb::Configure {}).await? {
-                    self.root.send_replace(Arc::from(root));
+                    // Unless this side has taken a newer one meanwhile.
+                    self.root.send_if_modified(|known| {
+                        let still = Arc::ptr_eq(known, &sent);
+                        if still {
+                            *known = Arc::from(root);
+                        }
+                        still
+                    });
                 }
                 self.order(verb).await
             }
@@ -60,10 +72,15 @@ impl Privileged {
         let Some(socket) = &self.socket else {
             return execute(Order { digest: root.digest(), verb }, &root).await;
         };
-        let limit = verb.limit();
+        let limit = verb.limit() + WAY;
         let order = Order { digest: root.digest(), verb };
         let answer = calls::call(socket, &order, limit).await;
-        let silent = answer.as_ref().err().map(|error| Chain(error).to_string());
+        let silent = match &answer {
+            Err(error) => Some(Chain(error).to_string()),
+            // Without systemd it can do as little as if it said nothing.
+            Ok(Err(refusal @ Refusal::Unreachable(_))) => Some(refusal.to_string()),
+            Ok(_) => None,
+        };
         self.silent.send_if_modified(|known| {
             let changed = *known != silent;
             known.clone_from(&silent);

@@ -3,6 +3,7 @@
 //! It keeps nothing but the configuration in force, in a file that only root can read and that a
 //! restart of the machine clears; so it may end at any time and be started again by the next order.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::net::UnixListener;
 
 use super::{Order, Refusal, Reply, RootConfig, Verb, execute};
 use crate::base::chain::Chain;
+use crate::base::ids::AppName;
 use crate::base::tasks::Tasks;
 use crate::os::file;
 use crate::os::socket::{Peer, calls};
@@ -22,6 +24,8 @@ pub type Load = Arc<dyn Fn() -> Result<RootConfig, String> + Send + Sync>;
 #[expect(missing_debug_implementations, reason = "a function has no text")]
 pub struct Role {
     pub load: Load,
+    /// What holds where the files have mistakes and nothing is in force: no apps.
+    pub bare: RootConfig,
     /// Where the configuration in force is kept.
     pub file: PathBuf,
     /// Who may ask, beside root.
@@ -33,8 +37,12 @@ pub struct Role {
 struct Serving {
     role: Role,
     current: Mutex<Option<Arc<RootConfig>>>,
+    /// One for each app that was ever asked for.
+    apps: Mutex<HashMap<AppName, Arc<tokio::sync::Mutex<()>>>>,
 }
 
+/// Locks that are kept although nobody needs them now.
+const APPS: usize = 256;
 /// None of these files is larger.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -47,8 +55,10 @@ pub fn in_force(path: &Path) -> Option<RootConfig> {
 /// Answers orders until nobody asks any more.
 pub async fn serve(tasks: &Tasks, listener: UnixListener, role: Role) {
     let (uid, idle) = (role.uid, role.idle);
-    let current = in_force(&role.file).map(Arc::new);
-    let serving = Arc::new(Serving { role, current: Mutex::new(current) });
+    // Variables are inherited, each time anew.
+    let environment = role.bare.environment.clone();
+    let current = in_force(&role.file).map(|root| Arc::new(RootConfig { environment, ..root }));
+    let serving = Arc::new(Serving::new(role, current));
     let admits = move |peer: Peer| peer.uid == 0 || peer.uid == uid;
     let answer = move |question: Vec<u8>| {
         let serving = Arc::clone(&serving);
@@ -58,6 +68,10 @@ pub async fn serve(tasks: &Tasks, listener: UnixListener, role: Role) {
 }
 
 impl Serving {
+    fn new(role: Role, current: Option<Arc<RootConfig>>) -> Self {
+        Self { role, current: Mutex::new(current), apps: Mutex::default() }
+    }
+
     async fn answer(&self, question: &[u8]) -> Vec<u8> {
         let answer = match serde_json::from_slice::<Order>(question) {
             Ok(order) => self.obey(order).await,
@@ -75,9 +89,33 @@ impl Serving {
         let known = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let root = match known {
             Some(root) => root,
-            None => self.configure(&order.digest)?,
+            None => match self.configure(&order.digest) {
+                Err(Refusal::BadConfig(_)) if !order.verb.needs_digest() => {
+                    Arc::new(self.role.bare.clone())
+                }
+                root => root?,
+            },
         };
-        execute(order, &root).await
+        let limit = order.verb.limit();
+        let work = async {
+            // Whoever asked may have gone: a start goes on, and nothing may come in its way.
+            let app = order.verb.changes().map(|app| self.lock_of(app));
+            let _alone = match &app {
+                Some(app) => Some(app.lock().await),
+                None => None,
+            };
+            execute(order, &root).await
+        };
+        let late = |_elapsed| Err(Refusal::TooLong(limit.as_secs()));
+        tokio::time::timeout(limit, work).await.unwrap_or_else(late)
+    }
+
+    fn lock_of(&self, app: &AppName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        if apps.len() >= APPS {
+            apps.retain(|_, lock| Arc::strong_count(lock) > 1);
+        }
+        Arc::clone(apps.entry(app.clone()).or_default())
     }
 
     /// Takes up what stationd has, as far as the files say so too.

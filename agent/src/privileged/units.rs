@@ -144,10 +144,16 @@ async fn look(root: &RootConfig, app: &AppName) -> Result<Looked, Refusal> {
 fn note_stop(root: &RootConfig, app: &AppName, by: StopBy) -> Result<(), Refusal> {
     let folder = Folder::of(&root.keepers, app);
     let Some(kept) = keeper::read::<Kept>(&folder.kept()) else { return Ok(()) };
+    // Who asked first is who ended it; a second stop only makes it sooner.
+    if keeper::read::<Asked>(&folder.asked()).is_some_and(|asked| asked.unit == kept.unit) {
+        return Ok(());
+    }
     let text =
         serde_json::to_vec(&Asked { unit: kept.unit, by }).map_err(|error| failed(&error))?;
+    let written =
+        folder.check_own().and_then(|()| file::write_atomic(&folder.asked(), &text, 0o600));
     // A full disk must not keep anybody from stopping an app.
-    if let Err(error) = file::write_atomic(&folder.asked(), &text, 0o600) {
+    if let Err(error) = written {
         tracing::warn!(%app, %error, "who stopped it will not be known");
     }
     Ok(())

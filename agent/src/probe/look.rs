@@ -71,6 +71,7 @@ fn seen(code: Option<i32>) -> Look {
         Some(FOLDER) => Look::Folder,
         Some(MISSING) => Look::Missing,
         Some(NOT_A_FOLDER) => Look::NotAFolder,
+        Some(DENIED) => Look::Denied,
         _ => Look::Unknown,
     }
 }

@@ -25,7 +25,10 @@ pub(super) fn first(common: &Common<'_>, bound: &Bound) -> Facts {
         name: name(&settled.config),
         public_url: bound.url.clone(),
         config_invalid: settled.invalid.clone(),
-        runs_as_root: root && settled.config.instance.local_user.is_none(),
+        // What no app runs with, because the configuration has mistakes, is no matter.
+        runs_as_root: root
+            && settled.invalid.is_none()
+            && settled.config.instance.local_user.is_none(),
         cloned_image: common.instance.cloned,
         listen_mismatch: bound.mismatch.clone(),
         workspace: Workspace::Unknown,

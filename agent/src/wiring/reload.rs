@@ -1,6 +1,7 @@
 //! Takes up a changed configuration: what may change live does, the rest says that it waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use station_proto::api::Mistake;
 use tokio::sync::{mpsc, watch};
@@ -40,16 +41,31 @@ pub(super) fn spawn(common: Common<'_>, live: Live) {
         }
     };
     let broken = settled.invalid.is_some();
+    let mistaken = broken && config::load(paths, &outside.environment).is_err();
     let outside = outside.clone();
     let wanted = settled.config.clone();
     let current = settled.config;
-    let reload =
-        Reload { outside, current, wanted, broken, instance, root, apps, identity, store, live };
+    let reload = Reload {
+        outside,
+        current,
+        wanted,
+        broken,
+        mistaken,
+        instance,
+        root,
+        apps,
+        identity,
+        store,
+        live,
+    };
     let (cancel, pulse) = (tasks.token().clone(), tasks.pulse("reload"));
     tasks.part("reload", async move {
         cancel.run_until_cancelled(reload.run(changed, pulse)).await;
     });
 }
+
+/// How often a configuration with mistakes is looked at again.
+const MENDED: Duration = Duration::from_secs(10);
 
 struct Reload {
     outside: Outside,
@@ -59,6 +75,8 @@ struct Reload {
     wanted: Config,
     /// There is no configuration in force yet.
     broken: bool,
+    /// It has mistakes: they can be mended without a change of the files, as when a user is made.
+    mistaken: bool,
     instance: Instance,
     root: watch::Sender<Arc<RootConfig>>,
     apps: Apps,
@@ -69,7 +87,16 @@ struct Reload {
 
 impl Reload {
     async fn run(mut self, mut changed: mpsc::Receiver<()>, mut pulse: Pulse) {
-        while pulse.wait(changed.recv()).await.is_some() {
+        loop {
+            let next = changed.recv();
+            let came = if self.mistaken {
+                pulse.wait(tokio::time::timeout(MENDED, next)).await.unwrap_or(Some(()))
+            } else {
+                pulse.wait(next).await
+            };
+            if came.is_none() {
+                return;
+            }
             match config::load(&self.outside.paths, &self.outside.environment) {
                 Ok(_) if self.broken => {
                     self.live.again.cancel();
@@ -84,7 +111,11 @@ impl Reload {
 
     fn reject(&self, mistakes: &str) {
         if self.broken {
-            self.live.facts.send_modify(|facts| facts.config_invalid = Some(mistakes.to_owned()));
+            self.live.facts.send_if_modified(|facts| {
+                let changed = facts.config_invalid.as_deref() != Some(mistakes);
+                facts.config_invalid = Some(mistakes.to_owned());
+                changed
+            });
             return;
         }
         tracing::warn!(mistakes, "the changed configuration was rejected; the old one holds");

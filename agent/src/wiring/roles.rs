@@ -51,8 +51,11 @@ pub fn privileged() -> Result<ExitCode, RoleError> {
     let outside = outside()?;
     let account = UnitUser::named(ACCOUNT).map_err(|_none| RoleError::NoAccount)?;
     let file = in_force(&outside.paths);
+    let none = Config { apps: Vec::new(), ..config::defaults(&outside.paths) };
+    let bare = config_to_privileged::root_config(&none, &outside, None);
+    let bare = bare.map_err(|_none| RoleError::NoAccount)?;
     let load: Load = Arc::new(move || load(&outside));
-    let role = Role { load, file, uid: account.uid, idle: limits::PART_IDLE };
+    let role = Role { load, bare, file, uid: account.uid, idle: limits::PART_IDLE };
     run("privileged", |tasks, listener| async move {
         privileged::role::serve(&tasks, listener, role).await;
     })

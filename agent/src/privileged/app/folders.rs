@@ -32,7 +32,7 @@ pub(in crate::privileged) async fn prepare(
         Holder::Units => vec![&root.keepers, &folder.0],
     };
     for path in own {
-        file::ensure_dir(path, 0o700).map_err(|error| failed(&error))?;
+        file::ensure_own_dir(path, 0o700).map_err(|error| failed(&error))?;
     }
     for path in [folder.kept(), folder.exit(), folder.asked()] {
         remove(&path).map_err(|error| cannot("remove the old", &path, &error))?;
@@ -89,9 +89,11 @@ fn socket_folder(root: &RootConfig, path: &Path) -> Result<(), Refusal> {
         // Another user had it before. With anything in it, it is not ours to remove.
         Ok(found) if found.is_dir() => fs::remove_dir(path).map_err(|error| {
             Refusal::StartFailed(format!(
-                "{} belongs to user {} and cannot be taken away: {error}; remove it",
+                "{} has user {}, group {} and mode {:o}, and cannot be made anew: {error}; remove it",
                 path.display(),
-                found.uid()
+                found.uid(),
+                found.gid(),
+                found.mode() & 0o7777
             ))
         })?,
         Ok(_) => {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::AppName;
 use crate::os::command::Program;
+use crate::os::file::{self, FileError};
 use crate::os::process::ProcessId;
 
 /// The version of every format in this file.
@@ -23,6 +24,13 @@ pub struct Folder(pub PathBuf);
 impl Folder {
     pub fn of(keepers: &Path, app: &AppName) -> Self {
         Self(keepers.join(app.as_str()))
+    }
+
+    /// Before something is written into it by somebody with more rights than its surroundings have:
+    /// it and the folder of all keepers must be our own.
+    pub fn check_own(&self) -> Result<(), FileError> {
+        self.0.parent().map_or(Ok(()), file::check_own_dir)?;
+        file::check_own_dir(&self.0)
     }
 
     /// What to start; written before the keeper starts.

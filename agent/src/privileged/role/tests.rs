@@ -10,8 +10,8 @@ use crate::base::ids::AppName;
 use crate::privileged::keeper::files::StopBy;
 use crate::privileged::{AppRoot, Holder, Kind, UnitUser};
 
-/// A configuration whose files all lie below `place`. No D-Bus is reached from a test, so every
-/// verb that would speak to PID 1 is refused by name.
+/// A configuration whose files all lie below `place`. No D-Bus is reached from a test (`units::bus`),
+/// so every verb that would speak to PID 1 is refused by name.
 fn root(place: &Path) -> RootConfig {
     let at = |name: &str| place.join("own").join(name);
     RootConfig {
@@ -40,8 +40,9 @@ fn root(place: &Path) -> RootConfig {
 
 fn serving(place: &Path, load: Load) -> Serving {
     let file = place.join("own/root.json");
-    let role = Role { load, file, uid: 0, idle: Duration::from_secs(1) };
-    Serving { role, current: Mutex::new(None) }
+    let bare = RootConfig { apps: Vec::new(), ..root(place) };
+    let role = Role { load, bare, file, uid: 0, idle: Duration::from_secs(1) };
+    Serving::new(role, None)
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -111,6 +112,14 @@ fn a_change_with_mistakes_leaves_in_force_what_was_before_and_a_restart_of_the_r
     // Without any to fall back on, the mistakes are said.
     let fresh = serving(place.path(), load);
     assert_eq!(configure(&fresh), Err(Refusal::BadConfig("line 3".into())));
+    // What needs no configuration is done nevertheless: it gets as far as PID 1.
+    for verb in [Verb::CloseSockets {}, Verb::ListUnits {}] {
+        let answer = block_on(fresh.obey(Order { digest: String::new(), verb }));
+        assert!(matches!(answer, Err(Refusal::Unreachable(_))), "{answer:?}");
+    }
+    let verb = Verb::SetRootAccess {};
+    let answer = block_on(fresh.obey(Order { digest: String::new(), verb }));
+    assert_eq!(answer, Err(Refusal::BadConfig("line 3".into())));
 }
 
 fn verbs() -> impl Strategy<Value = Verb> {
@@ -125,6 +134,11 @@ fn verbs() -> impl Strategy<Value = Verb> {
             .prop_map(|(app, generation)| Verb::KillUnit { app, generation }),
         app.clone().prop_map(|app| Verb::LookAtUnit { app }),
         (app.clone(), by).prop_map(|(app, by)| Verb::StopUnit { app, by }),
+        (app, 0..100_usize, any::<bool>()).prop_map(|(app, lines, last_run)| Verb::ReadLog {
+            app,
+            lines,
+            last_run
+        }),
         Just(Verb::ListUnits {}),
         Just(Verb::CloseSockets {}),
         Just(Verb::SetRootAccess {}),

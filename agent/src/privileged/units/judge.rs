@@ -48,7 +48,8 @@ pub(super) fn look(
     let Some(kept) = kept else { return Looked::Nothing };
     let generation = kept.generation;
     if kept.app.boot_id != boot {
-        return match exit.filter(|exit| exit.unit == kept.unit) {
+        // An end that nobody asked for is the machine's own stop: PID 1 ends every unit then.
+        return match exit.filter(|exit| exit.unit == kept.unit && exit.asked.is_some()) {
             Some(exit) => Looked::Ended(exit),
             None => Looked::OtherBoot { generation },
         };
@@ -69,6 +70,7 @@ pub(super) fn look(
 mod tests {
     use super::*;
     use crate::os::process::ProcessId;
+    use crate::privileged::keeper::files::StopBy;
 
     fn kept() -> Kept {
         let process = |pid| ProcessId { pid, start_ticks: 1, boot_id: "now".into() };
@@ -106,6 +108,7 @@ mod tests {
         use ActiveState::{Activating, Active, Deactivating, Over};
         let seen = |state, invocation: &str| Some(Seen { state, invocation: invocation.into() });
         let ours = || Some(exit("system/a/3"));
+        let stopped = || Exit { asked: Some(StopBy::User), ..exit("system/a/3") };
         let table = [
             (seen(Active, "ab"), None, "now", Looked::Running(kept())),
             (seen(Activating, "ab"), None, "now", Looked::Running(kept())),
@@ -119,7 +122,8 @@ mod tests {
             (seen(Active, "cd"), ours(), "now", Looked::Ended(exit("system/a/3"))),
             (seen(Active, "cd"), None, "now", Looked::Lost { generation: 3 }),
             (None, None, "later", Looked::OtherBoot { generation: 3 }),
-            (None, ours(), "later", Looked::Ended(exit("system/a/3"))),
+            (None, ours(), "later", Looked::OtherBoot { generation: 3 }),
+            (None, Some(stopped()), "later", Looked::Ended(stopped())),
         ];
         for (seen, exit, boot, expected) in table {
             assert_eq!(look(Some(kept()), exit.clone(), seen.as_ref(), boot), expected, "{seen:?}");

@@ -40,7 +40,9 @@ pub fn run(keepers: &Path) -> ExitCode {
     let ran_ms = u64::try_from(ran.unwrap_or_default().as_millis()).unwrap_or_default();
     let exit = Exit { at: now.wall.as_millisecond(), ran_ms, ..exit(&ended, &unit, asked) };
     let text = serde_json::to_vec_pretty(&exit).unwrap_or_default();
-    match file::write_atomic(&folder.exit(), &text, 0o600) {
+    let written =
+        folder.check_own().and_then(|()| file::write_atomic(&folder.exit(), &text, 0o600));
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         // The end is unknown then, and is called so.
         Err(_) => ExitCode::FAILURE,

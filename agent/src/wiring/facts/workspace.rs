@@ -58,7 +58,7 @@ impl Workspace {
         let path = self.path.display().to_string();
         let missing = match look {
             // What cannot be known is not claimed.
-            Look::Folder | Look::Unknown => None,
+            Look::Folder | Look::Denied | Look::Unknown => None,
             Look::Missing if new => None,
             Look::Missing => Some(format!("{path} is not there any more")),
             Look::NotAFolder => Some(format!("{path} is not a folder")),
@@ -67,7 +67,8 @@ impl Workspace {
         self.was_there |= look == Look::Folder;
         let message = match (&missing, look) {
             (Some(why), _) => why.clone(),
-            (None, Look::Unknown) => "it cannot be looked at".to_owned(),
+            (None, Look::Denied) => "it may not be looked at".to_owned(),
+            (None, Look::Unknown) => "the probe does not answer".to_owned(),
             (None, Look::Missing) => "not made yet: the first app that starts makes it".to_owned(),
             (None, _) => "a local folder".to_owned(),
         };
@@ -78,8 +79,11 @@ impl Workspace {
             ready: look == Look::Folder,
             message,
         }];
-        facts.workspace =
-            missing.map_or(heartbeat::Workspace::Usable, heartbeat::Workspace::Missing);
+        facts.workspace = match (missing, look) {
+            (Some(why), _) => heartbeat::Workspace::Missing(why),
+            (None, Look::Unknown) => heartbeat::Workspace::NotLooked,
+            (None, _) => heartbeat::Workspace::Usable,
+        };
     }
 
     /// Looks at once, and then now and then, for as long as the daemon runs.
