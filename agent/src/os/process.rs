@@ -1,6 +1,7 @@
 //! Processes as `/proc` shows them: identity that a recycled pid cannot fake, and the tree below.
 
 pub mod environment;
+pub mod group;
 pub mod threads;
 
 use std::fs;

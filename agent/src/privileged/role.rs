@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tokio::net::UnixListener;
 
 use super::{Order, Refusal, Reply, RootConfig, Verb, execute};
@@ -15,6 +17,7 @@ use crate::base::chain::Chain;
 use crate::base::ids::AppName;
 use crate::base::tasks::Tasks;
 use crate::os::file;
+use crate::os::process::{self, group};
 use crate::os::socket::{Peer, calls};
 
 /// The configuration as the files say it now, or why it cannot be used.
@@ -37,10 +40,14 @@ pub struct Role {
 struct Serving {
     role: Role,
     current: Mutex<Option<Arc<RootConfig>>>,
+    /// Orders that are being carried out.
+    running: AtomicUsize,
     /// One for each app that was ever asked for.
     apps: Mutex<HashMap<AppName, Arc<tokio::sync::Mutex<()>>>>,
 }
 
+/// The unit that this role runs in.
+const UNIT: &str = "stationd-privileged.service";
 /// Locks that are kept although nobody needs them now.
 const APPS: usize = 256;
 /// None of these files is larger.
@@ -69,12 +76,20 @@ pub async fn serve(tasks: &Tasks, listener: UnixListener, role: Role) {
 
 impl Serving {
     fn new(role: Role, current: Option<Arc<RootConfig>>) -> Self {
-        Self { role, current: Mutex::new(current), apps: Mutex::default() }
+        let current = Mutex::new(current);
+        Self { role, current, running: AtomicUsize::new(0), apps: Mutex::default() }
     }
 
     async fn answer(&self, question: &[u8]) -> Vec<u8> {
         let answer = match serde_json::from_slice::<Order>(question) {
-            Ok(order) => self.obey(order).await,
+            Ok(order) => {
+                self.running.fetch_add(1, Ordering::SeqCst);
+                let answer = self.obey(order).await;
+                if self.running.fetch_sub(1, Ordering::SeqCst) == 1 {
+                    end_left_overs();
+                }
+                answer
+            }
             Err(error) => Err(Refusal::NotUnderstood(error.to_string())),
         };
         // Plain data with string keys always serialises.
@@ -141,6 +156,17 @@ impl Serving {
         if let Err(error) = kept {
             // It is read from the files again then.
             tracing::warn!(error = %Chain(&error), "the configuration in force is not kept");
+        }
+    }
+}
+
+/// Whatever a step has left that was run as the user, such as a daemon that their login script
+/// starts: it would fill this unit, and hold up its end. Called while no step runs.
+fn end_left_overs() {
+    for pid in group::others_of_unit(UNIT) {
+        tracing::info!(pid, "ended a process that a step has left");
+        if let Err(error) = process::signal(pid, Signal::SIGKILL) {
+            tracing::warn!(pid, %error, "what a step has left cannot be ended");
         }
     }
 }
