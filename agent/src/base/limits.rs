@@ -39,6 +39,8 @@ pub const CONNECTIONS_LEAST: usize = 16;
 /// How long an accepted connection that has sent nothing yet may take to send its request after the
 /// stop began: closing it at once would lose the one that is on its way.
 pub const FIRST_REQUEST: Duration = Duration::from_millis(500);
+/// How long an app may take to close a websocket when it is asked to at a stop.
+pub const APP_CLOSES: Duration = Duration::from_millis(200);
 /// How long a client may take to answer the Close of its websocket at a stop.
 pub const CLOSE_ANSWER: Duration = Duration::from_millis(300);
 /// Connections that are told at once that nothing is served here; further ones are just closed.

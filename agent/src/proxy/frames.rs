@@ -21,6 +21,8 @@ pub struct Frames {
     left: u64,
     /// The stream is not websocket framing (a length over 2^63): nothing more is read into it.
     lost: bool,
+    /// A Close has begun: it is the last frame, RFC 6455 section 5.5.1.
+    closed: bool,
 }
 
 /// The first two bytes and the longest length; the mask counts as payload.
@@ -51,6 +53,11 @@ impl Frames {
         !self.lost && self.left == 0 && self.have == 0
     }
 
+    /// A Close has gone through.
+    pub fn closed(&self) -> bool {
+        self.closed
+    }
+
     fn header_byte(&mut self, byte: u8, seen: &mut Seen) {
         if let Some(place) = self.header.get_mut(usize::from(self.have)) {
             *place = byte;
@@ -74,6 +81,7 @@ impl Frames {
         self.have = 0;
         self.lost = payload >> 63 == 1;
         self.left = payload.saturating_add(mask);
+        self.closed |= first & 0x0f == 0x08;
         if first & 0x08 == 0 {
             seen.data += 1;
         } else {
@@ -86,6 +94,13 @@ impl Frames {
 pub const fn close(code: u16) -> [u8; 4] {
     let [high, low] = code.to_be_bytes();
     [0x88, 2, high, low]
+}
+
+/// The same as a client sends it: masked, as RFC 6455 section 5.1 wants. The mask of zeros hides
+/// nothing, and there is nothing to hide.
+pub const fn close_masked(code: u16) -> [u8; 8] {
+    let [high, low] = code.to_be_bytes();
+    [0x88, 0x82, 0, 0, 0, 0, high, low]
 }
 
 /// "Going away": the proxy stops; clients reconnect.
@@ -155,5 +170,12 @@ mod tests {
     #[test]
     fn the_close_frame() {
         assert_eq!(close(GOING_AWAY), [0x88, 0x02, 0x03, 0xe9]);
+        for frame in [&close(GOING_AWAY)[..], &close_masked(POLICY)] {
+            let mut frames = Frames::default();
+            frames.feed(&frame[..1]);
+            assert!(!frames.closed());
+            frames.feed(&frame[1..]);
+            assert!(frames.closed() && frames.at_boundary());
+        }
     }
 }

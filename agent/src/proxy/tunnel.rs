@@ -1,9 +1,14 @@
 //! A websocket: the handshake goes to the app first, then bytes are relayed until both ends close.
 //!
 //! ```text
-//! relaying --stop / session over--> leaving --frame border--> Close sent --client closed--> end
-//!     '--both directions ended--> end     limits::DRAIN over --> end   '-- CLOSE_ANSWER over --> end
+//! relaying --stop / session over--> asking --the app has closed, or APP_CLOSES over--> telling --> end
+//!     '--both directions ended--> end
 //! ```
+//!
+//! At a stop the app is asked to close (a Close between two frames of the client), and what it still
+//! has to say goes through up to its own Close: Jupyter keeps for later what a kernel prints when
+//! nobody is connected, but what it sends to a connection that ends is gone. An app that does not
+//! answer is cut off at a frame border, and the client gets our Close.
 //!
 //! There is no limit on how long a tunnel may be quiet; a dead client is found by TCP keep-alive.
 //! Bytes are never altered: terminating proxies get close codes, compression and subprotocols wrong.
@@ -119,13 +124,21 @@ struct Tunnel {
     down: Half,
     tick: Pin<Box<Sleep>>,
     cancelled: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-    /// The code of the Close that the client is to get.
-    leaving: Option<u16>,
+    leaving: Option<Leaving>,
     /// Bytes moved since the last tick.
     moved: bool,
     noted: Noted,
     owner: Owner,
     inner: Arc<Inner>,
+}
+
+/// How far the end has come, with the code of the Close.
+#[derive(Debug, Clone, Copy)]
+enum Leaving {
+    /// The app has been asked, or will be at the next frame border.
+    Asking(u16),
+    /// The client is told, where the app's own Close has not gone through.
+    Telling(u16),
 }
 
 /// When activity was last reported, per direction.
@@ -150,8 +163,14 @@ impl Future for Tunnel {
             this.leave(frames::GOING_AWAY);
         }
         while this.tick.as_mut().poll(cx).is_ready() {
-            if this.leaving.is_some() || this.half_closed_and_quiet() {
-                return Poll::Ready(Ok(()));
+            match this.leaving {
+                Some(Leaving::Asking(code)) => {
+                    this.tell(code);
+                    continue;
+                }
+                Some(Leaving::Telling(_)) => return Poll::Ready(Ok(())),
+                None if this.half_closed_and_quiet() => return Poll::Ready(Ok(())),
+                None => {}
             }
             this.moved = false;
             this.tick.as_mut().reset(Instant::now() + this.inner.config.session_check);
@@ -159,18 +178,41 @@ impl Future for Tunnel {
                 this.leave(frames::POLICY);
             }
         }
+        if let Some(Leaving::Asking(code)) = this.leaving {
+            std::task::ready!(this.ask(cx, code))?;
+            this.tell(code);
+        }
         match this.leaving {
-            None => this.relay(cx),
-            Some(code) => this.say_goodbye(cx, code),
+            Some(Leaving::Telling(code)) => this.say_goodbye(cx, code),
+            _ => this.relay(cx),
         }
     }
 }
 
 impl Tunnel {
     fn leave(&mut self, code: u16) {
-        self.leaving = Some(code);
+        self.leaving = Some(Leaving::Asking(code));
+        self.up.stop_at_boundary();
+        self.down.hold_end();
+        self.tick.as_mut().reset(Instant::now() + limits::APP_CLOSES);
+    }
+
+    fn tell(&mut self, code: u16) {
+        self.leaving = Some(Leaving::Telling(code));
         self.down.stop_at_boundary();
         self.tick.as_mut().reset(Instant::now() + limits::DRAIN);
+    }
+
+    /// Asks the app to close, and passes on what it says until it does. Ready when it has nothing
+    /// more to say.
+    fn ask(&mut self, cx: &mut Context<'_>, code: u16) -> Poll<io::Result<()>> {
+        if !self.up.is_done() && self.poll_up(cx)?.is_pending() && self.up.at_boundary() {
+            self.up.say(&frames::close_masked(code), &self.inner.buffers);
+            if self.poll_up(cx)?.is_ready() {
+                debug!("the app has hung up");
+            }
+        }
+        if self.down.is_done() { Poll::Ready(Ok(())) } else { self.poll_down(cx) }
     }
 
     /// One side has closed and the other neither speaks nor closes.
@@ -212,12 +254,16 @@ impl Tunnel {
     /// to close too: a socket closed with unread bytes would take the Close back.
     fn say_goodbye(&mut self, cx: &mut Context<'_>, code: u16) -> Poll<io::Result<()>> {
         if !self.down.is_done() {
-            let ended = self.poll_down(cx)?;
-            if ended.is_pending() && !self.down.at_boundary() {
+            if self.poll_down(cx)?.is_pending() && !self.down.at_boundary() {
                 return Poll::Pending;
             }
-            if ended.is_pending() {
-                self.down.close_with(&frames::close(code), &self.inner.buffers);
+            if !self.down.is_done() {
+                if self.down.closed() || !self.down.at_boundary() {
+                    // The app has said it, or has broken off inside of a frame.
+                    self.down.finish();
+                } else {
+                    self.down.close_with(&frames::close(code), &self.inner.buffers);
+                }
                 if self.poll_down(cx)?.is_pending() {
                     return Poll::Pending;
                 }

@@ -193,8 +193,12 @@ impl Drop for Cancelled {
     }
 }
 
-/// Takes the upgrade and sends every byte back; `how` = `frames` speaks first, `half` answers only
-/// after the client has closed its side.
+/// A Close with two bytes of a code, as a client sends it with a mask of zeros.
+const CLOSE_MASKED: [u8; 6] = [0x88, 0x82, 0, 0, 0, 0];
+
+/// Takes the upgrade and sends every byte back, but a Close, which it answers and hangs up; `how` =
+/// `frames` speaks first and before its Close, `deaf` answers no Close, `half` answers only after
+/// the client has closed its side.
 fn websocket(request: &mut Request<Incoming>, how: &str, tasks: &Tasks) -> Response<Body> {
     let upgrade = hyper::upgrade::on(&mut *request);
     let how = how.to_owned();
@@ -211,6 +215,15 @@ fn websocket(request: &mut Request<Incoming>, how: &str, tasks: &Tasks) -> Respo
             }
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(read @ 1..) = io.read(&mut buffer).await {
+                if let Some(code) = buffer[..read].strip_prefix(&CLOSE_MASKED) {
+                    if how == "deaf" {
+                        continue;
+                    }
+                    let last = if how == "frames" { &b"\x81\x03bye"[..] } else { b"" };
+                    let close = [last, &[0x88, 2], code].concat();
+                    drop(io.write_all(&close).await);
+                    break;
+                }
                 if io.write_all(&buffer[..read]).await.is_err() {
                     break;
                 }

@@ -136,15 +136,21 @@ async fn a_stop_sends_close_between_frames() {
     let (mut halfway, _) = rig.websocket("/apps/lab/do/ws").await;
     halfway.write_all(&HELLO[..8]).await.unwrap();
     within(halfway.read_exact(&mut [0; 8])).await.unwrap();
+    let (mut deaf, _) = rig.websocket("/apps/lab/do/ws/deaf").await;
     rig.tasks.cancel();
+    // What the app has to say before its own Close arrives.
     let mut rest = Vec::new();
     within(quiet.read_to_end(&mut rest)).await.unwrap();
+    assert_eq!(rest, [b"\x81\x03bye", &GOING_AWAY[..]].concat());
+    // An app that does not answer gets no say.
+    let mut rest = Vec::new();
+    within(deaf.read_to_end(&mut rest)).await.unwrap();
     assert_eq!(rest, GOING_AWAY);
     // Inside a frame there is no place for a Close: the tunnel just ends.
     let mut rest = Vec::new();
     drop(within(halfway.read_to_end(&mut rest)).await);
     assert!(rest.is_empty(), "{rest:?}");
-    drop((quiet, halfway));
+    drop((quiet, halfway, deaf));
     rig.stop().await;
 }
 

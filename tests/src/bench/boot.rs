@@ -26,8 +26,9 @@ const CLIENTS: usize = 4;
 const RESTARTS: usize = 20;
 const KILLS: usize = 20;
 const UPGRADES: usize = 5;
-/// Between two ends, so that each begins from rest.
-const REST: Duration = Duration::from_millis(300);
+/// Between the first line after an end and the next end: Jupyter hands over what it has kept, and
+/// forgets it if it is cut off while it does.
+const REST: Duration = Duration::from_millis(700);
 /// A client that is not served within this time counts as cut off.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -94,12 +95,12 @@ async fn storm(machine: &Machine, samples: &mut Samples) -> Result<()> {
     let address = address.trim_start_matches("http://").to_owned();
     let client = machine.admin.login().await?;
     let (counts, done) = (Counts::default(), Cell::new(false));
-    let gaps = RefCell::new(Vec::new());
+    let seen = Seen::default();
     let connecting = join_all((0..CLIENTS).map(|_| connect(&address, &counts, &done)));
     let mut cell = Printing::start(&client).await?;
-    let notebook = cell.follow(&client, &gaps, &done);
+    let notebook = cell.follow(&client, &seen, &done);
     let ends = async {
-        let result = ends(machine).await;
+        let result = ends(machine, &seen).await;
         done.set(true);
         result
     };
@@ -111,7 +112,7 @@ async fn storm(machine: &Machine, samples: &mut Samples) -> Result<()> {
     samples.add("cut", "1", OURS, f64::from(counts.cut.get()));
     samples.add("connections", "1", OURS, f64::from(connections));
     samples.add("lost_output_lines", "1", OURS, f64::from(lost?));
-    let mut gaps = gaps.into_inner();
+    let mut gaps = seen.gaps.into_inner();
     ensure!(gaps.len() >= RESTARTS, "the notebook was cut off {} times only", gaps.len());
     gaps.sort_by(f64::total_cmp);
     let highest = gaps.len() - 1;
@@ -145,6 +146,28 @@ async fn connect(address: &str, counts: &Counts, done: &Cell<bool>) {
     }
 }
 
+/// What the notebook has seen so far.
+#[derive(Default)]
+struct Seen {
+    /// How long each way back took, in ms.
+    gaps: RefCell<Vec<f64>>,
+    /// A line came since the last cut.
+    prints: Cell<bool>,
+}
+
+impl Seen {
+    /// Returns when the notebook has been cut off more than `cuts` times and prints again.
+    async fn back_after(&self, cuts: usize) -> Result<()> {
+        let back = async {
+            while self.gaps.borrow().len() <= cuts || !self.prints.get() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            tokio::time::sleep(REST).await;
+        };
+        tokio::time::timeout(PATIENCE, back).await.context("the notebook does not come back")
+    }
+}
+
 /// A cell that prints numbered lines until a file tells it to stop.
 struct Printing {
     kernel: Kernel,
@@ -169,21 +192,22 @@ impl Printing {
     }
 
     /// Reads on through every cut, and stops the cell at the end: counts the lines that never came.
-    async fn follow(
-        &mut self,
-        client: &Client,
-        gaps: &RefCell<Vec<f64>>,
-        done: &Cell<bool>,
-    ) -> Result<u32> {
+    async fn follow(&mut self, client: &Client, seen: &Seen, done: &Cell<bool>) -> Result<u32> {
         let Self { kernel, id, outcome } = self;
-        let mut stopped = false;
+        let (mut stopped, mut before) = (false, 0);
         loop {
-            let cut = kernel.collect(id, outcome, |_| done.get() && !stopped).await?;
+            let enough = |outcome: &Outcome| {
+                seen.prints.set(outcome.output.len() > before);
+                done.get() && !stopped
+            };
+            let cut = kernel.collect(id, outcome, enough).await?;
             if cut {
+                seen.prints.set(false);
+                before = outcome.output.len();
                 let since = stationd::os::clock::since_boot();
                 kernel.reconnect(client).await?;
                 let gap = stationd::os::clock::since_boot().saturating_sub(since);
-                gaps.borrow_mut().push(gap.as_secs_f64() * 1e3);
+                seen.gaps.borrow_mut().push(gap.as_secs_f64() * 1e3);
             } else if stopped {
                 break;
             } else {
@@ -201,23 +225,25 @@ impl Printing {
 }
 
 /// Every end of the daemon, one after the other.
-async fn ends(machine: &Machine) -> Result<()> {
+async fn ends(machine: &Machine, seen: &Seen) -> Result<()> {
+    let cuts = || seen.gaps.borrow().len();
     say(&format!("{RESTARTS} restarts"));
     for _ in 0..RESTARTS {
+        let before = cuts();
         machine.must("systemctl restart stationd.service").await?;
-        tokio::time::sleep(REST).await;
+        seen.back_after(before).await?;
     }
     say(&format!("{KILLS} times kill -9"));
     for _ in 0..KILLS {
+        let before = cuts();
         machine.must("kill -9 $(systemctl show -P MainPID stationd.service)").await?;
-        heartbeat(machine).await?;
-        tokio::time::sleep(REST).await;
+        seen.back_after(before).await?;
     }
     say(&format!("{UPGRADES} upgrades"));
     for round in 0..UPGRADES {
+        let before = cuts();
         install(machine, if round % 2 == 0 { NEXT } else { VERSION }).await?;
-        heartbeat(machine).await?;
-        tokio::time::sleep(REST).await;
+        seen.back_after(before).await?;
     }
     machine.admin.app_in(AppPhase::Ready).await?;
     Ok(())

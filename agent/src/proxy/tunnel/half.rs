@@ -17,6 +17,10 @@ enum Flow {
     Open,
     /// Reading waits at the next frame border.
     StopsAtBoundary,
+    /// Nothing more will be read; what waits goes out, and the other end stays open.
+    LastWord,
+    /// The end has come and is not passed on yet.
+    Held,
     /// Nothing more will be read; what waits still goes out.
     ReadAll,
     /// The end has been passed on.
@@ -34,6 +38,8 @@ pub(super) struct Half {
     /// Written, but perhaps still inside the TLS layer.
     unflushed: bool,
     flow: Flow,
+    /// The end is not to be passed on by itself.
+    holds: bool,
 }
 
 impl Half {
@@ -41,20 +47,49 @@ impl Half {
         self.flow == Flow::Done
     }
 
-    /// Nothing waits, more may come, and its first byte begins a frame.
-    pub(super) fn at_boundary(&self) -> bool {
-        self.buffer.is_none() && self.flow != Flow::ReadAll && self.frames.at_boundary()
+    /// Whether a Close has gone through.
+    pub(super) fn closed(&self) -> bool {
+        self.frames.closed()
     }
 
-    /// Queues a frame of our own as the last one. Only at a boundary.
+    /// From now on the end of this direction waits to be passed on with [`Half::finish`] or
+    /// [`Half::close_with`].
+    pub(super) fn hold_end(&mut self) {
+        self.holds = true;
+    }
+
+    /// Passes the end on, after whatever waits.
+    pub(super) fn finish(&mut self) {
+        if self.flow != Flow::Done {
+            self.flow = Flow::ReadAll;
+        }
+    }
+
+    /// Nothing waits, more may come, and its first byte begins a frame.
+    pub(super) fn at_boundary(&self) -> bool {
+        let more = !matches!(self.flow, Flow::ReadAll | Flow::LastWord);
+        self.buffer.is_none() && more && self.frames.at_boundary()
+    }
+
+    /// Queues a frame of our own as the last one, and the end after it. Only at a boundary.
     pub(super) fn close_with(&mut self, frame: &[u8], buffers: &Arc<Buffers>) {
+        self.queue(frame, buffers);
+        self.flow = Flow::ReadAll;
+    }
+
+    /// Queues a frame of our own as the last one; the other end stays open. Only at a boundary.
+    pub(super) fn say(&mut self, frame: &[u8], buffers: &Arc<Buffers>) {
+        self.queue(frame, buffers);
+        self.flow = Flow::LastWord;
+    }
+
+    fn queue(&mut self, frame: &[u8], buffers: &Arc<Buffers>) {
         let mut buffer = buffers.take();
         for (place, byte) in buffer.bytes.iter_mut().zip(frame) {
             *place = *byte;
         }
         (self.start, self.end) = (0, frame.len());
         self.buffer = Some(buffer);
-        self.flow = Flow::ReadAll;
     }
 
     /// From now on reading stops at the next frame border.
@@ -79,15 +114,25 @@ impl Half {
                 self.flow = Flow::Done;
                 return Poll::Ready(Ok(()));
             }
-            if self.flow == Flow::StopsAtBoundary && self.at_boundary() {
-                return Poll::Pending;
+            match self.flow {
+                Flow::Held => return Poll::Ready(Ok(())),
+                Flow::LastWord => return Poll::Pending,
+                Flow::StopsAtBoundary if self.at_boundary() => return Poll::Pending,
+                _ => {}
             }
             let mut buffer = buffers.take();
             let mut space = ReadBuf::new(&mut buffer.bytes);
-            ready!(Pin::new(&mut *from).poll_read(cx, &mut space))?;
+            match ready!(Pin::new(&mut *from).poll_read(cx, &mut space)) {
+                // However it ended, what is said at the end is not said by this side.
+                Err(_) if self.holds => self.flow = Flow::Held,
+                read => read?,
+            }
+            if self.flow == Flow::Held {
+                continue;
+            }
             let read = space.filled();
             if read.is_empty() {
-                self.flow = Flow::ReadAll;
+                self.flow = if self.holds { Flow::Held } else { Flow::ReadAll };
             } else {
                 let found = self.frames.feed(read);
                 seen(found, read.len());
