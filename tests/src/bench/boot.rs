@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -104,14 +105,18 @@ async fn storm(machine: &Machine, samples: &mut Samples) -> Result<()> {
         done.set(true);
         result
     };
-    let ((_, lost), ended) = join(join(connecting, notebook), ends).await;
-    ended?;
+    let ((_, missing), ended) = join(join(connecting, notebook), ends).await;
+    let (missing, killed) = (missing?, ended?);
+    say(&format!("lines that never came: {missing:?}; those of the kills: {killed:?}"));
+    let in_kills = missing.iter().filter(|line| killed.contains(line)).count();
     let (answered, refused) = (counts.answered.get(), counts.refused.get());
     let connections = answered + refused + counts.cut.get();
     samples.add("refused", "1", OURS, f64::from(refused));
     samples.add("cut", "1", OURS, f64::from(counts.cut.get()));
     samples.add("connections", "1", OURS, f64::from(connections));
-    samples.add("lost_output_lines", "1", OURS, f64::from(lost?));
+    let count = |lines: usize| u32::try_from(lines).map_or(f64::INFINITY, f64::from);
+    samples.add("lost_output_lines", "1", OURS, count(missing.len()));
+    samples.add("lost_by_kill_9", "1", OURS, count(in_kills));
     let mut gaps = seen.gaps.into_inner();
     ensure!(gaps.len() >= RESTARTS, "the notebook was cut off {} times only", gaps.len());
     gaps.sort_by(f64::total_cmp);
@@ -153,6 +158,8 @@ struct Seen {
     gaps: RefCell<Vec<f64>>,
     /// A line came since the last cut.
     prints: Cell<bool>,
+    /// The last one that came.
+    line: Cell<u32>,
 }
 
 impl Seen {
@@ -191,13 +198,20 @@ impl Printing {
         Ok(Self { kernel, id, outcome })
     }
 
-    /// Reads on through every cut, and stops the cell at the end: counts the lines that never came.
-    async fn follow(&mut self, client: &Client, seen: &Seen, done: &Cell<bool>) -> Result<u32> {
+    /// Reads on through every cut, and stops the cell at the end: gives the lines that never came.
+    async fn follow(
+        &mut self,
+        client: &Client,
+        seen: &Seen,
+        done: &Cell<bool>,
+    ) -> Result<Vec<u32>> {
         let Self { kernel, id, outcome } = self;
         let (mut stopped, mut before) = (false, 0);
         loop {
             let enough = |outcome: &Outcome| {
                 seen.prints.set(outcome.output.len() > before);
+                let last = outcome.output.rsplit("line ").next();
+                seen.line.set(last.and_then(|text| text.trim().parse().ok()).unwrap_or_default());
                 done.get() && !stopped
             };
             let cut = kernel.collect(id, outcome, enough).await?;
@@ -219,13 +233,12 @@ impl Printing {
         }
         let all = outcome.output.lines().find_map(|line| line.strip_prefix("in all "));
         let all: u32 = all.context("the cell did not end")?.parse()?;
-        let came = (0..all).filter(|n| outcome.output.contains(&format!("line {n}\n"))).count();
-        Ok(all - u32::try_from(came)?)
+        Ok((0..all).filter(|n| !outcome.output.contains(&format!("line {n}\n"))).collect())
     }
 }
 
-/// Every end of the daemon, one after the other.
-async fn ends(machine: &Machine, seen: &Seen) -> Result<()> {
+/// Every end of the daemon, one after the other; gives the lines that were printed during the kills.
+async fn ends(machine: &Machine, seen: &Seen) -> Result<Range<u32>> {
     let cuts = || seen.gaps.borrow().len();
     say(&format!("{RESTARTS} restarts"));
     for _ in 0..RESTARTS {
@@ -234,11 +247,13 @@ async fn ends(machine: &Machine, seen: &Seen) -> Result<()> {
         seen.back_after(before).await?;
     }
     say(&format!("{KILLS} times kill -9"));
+    let first = seen.line.get();
     for _ in 0..KILLS {
         let before = cuts();
         machine.must("kill -9 $(systemctl show -P MainPID stationd.service)").await?;
         seen.back_after(before).await?;
     }
+    let killed = first..seen.line.get();
     say(&format!("{UPGRADES} upgrades"));
     for round in 0..UPGRADES {
         let before = cuts();
@@ -246,7 +261,7 @@ async fn ends(machine: &Machine, seen: &Seen) -> Result<()> {
         seen.back_after(before).await?;
     }
     machine.admin.app_in(AppPhase::Ready).await?;
-    Ok(())
+    Ok(killed)
 }
 
 /// Names of the metrics, and the file that is judged: a unit, or what all units of a kind share.
