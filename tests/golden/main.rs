@@ -94,6 +94,15 @@ fn the_unit_waits_longer_than_a_stop_can_take() -> Result<()> {
 }
 
 #[test]
+fn an_app_has_the_same_grace_under_systemd_as_under_a_keeper() -> Result<()> {
+    let file = root().join("systemd/stationd-app-.service.d/stationd.conf");
+    let text = std::fs::read_to_string(file)?;
+    let wanted = format!("TimeoutStopSec={}s", stationd::base::limits::APP_STOP.as_secs());
+    ensure!(text.lines().any(|line| line == wanted), "{wanted} is not in it");
+    Ok(())
+}
+
+#[test]
 fn the_unit_does_not_undo_a_down() -> Result<()> {
     let unit = std::fs::read_to_string(root().join("systemd/stationd.service"))?;
     ensure!(unit.lines().any(|line| line == "Restart=on-failure"), "`down` ends with 0");

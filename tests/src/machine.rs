@@ -145,7 +145,7 @@ impl Machine {
         if Path::new(FUSE).exists() {
             command.arg(format!("--bind={FUSE}"));
         }
-        for folder in Disk::elsewhere()? {
+        for folder in disk::jupyter_folders() {
             command.arg(format!("--bind-ro={}", folder.display()));
         }
         process::log_to(&mut command, &self.disk.console())?;

@@ -4,7 +4,7 @@
 //! nothing is left of them when the thread ends.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -103,17 +103,11 @@ impl Disk {
         }
         Ok(())
     }
-
-    /// What the machine needs and the overlay does not show, being on another file system.
-    pub(super) fn elsewhere() -> Result<Vec<PathBuf>> {
-        let root = fs::metadata("/")?.dev();
-        let apart = |path: &PathBuf| fs::metadata(path).is_ok_and(|about| about.dev() != root);
-        Ok(jupyter_folders().into_iter().filter(apart).collect())
-    }
 }
 
-/// The environment of the real JupyterLab and the Python that it was made of.
-fn jupyter_folders() -> Vec<PathBuf> {
+/// The environment of the real JupyterLab and the Python that it was made of. The overlay does not
+/// show them where they lie on another file system, or in a folder that each machine has of its own.
+pub(super) fn jupyter_folders() -> Vec<PathBuf> {
     let Some(program) = jupyter::lab().and_then(|path| path.canonicalize().ok()) else {
         return Vec::new();
     };
