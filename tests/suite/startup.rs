@@ -205,8 +205,9 @@ async fn a_workspace_that_goes_is_a_condition_and_one_that_comes_back_clears_it(
     let station = Station::start(App::None, "app = []").await.unwrap();
     let workspace = station.home().join("workspace");
     // Nobody has made it yet: that is told, and no fault.
-    let new = station.heartbeat().await.unwrap().status;
-    assert!(!new.mounts[0].ready && new.phase == Phase::Ready, "{new:#?}");
+    let looked = |heartbeat: &Heartbeat| heartbeat.status.phase == Phase::Ready;
+    let new = station.wait_for("the first look", LIMIT, looked).await.unwrap().status;
+    assert!(!new.mounts[0].ready, "{new:#?}");
     std::fs::create_dir(&workspace).unwrap();
     let there = |heartbeat: &Heartbeat| heartbeat.status.mounts[0].ready;
     station.wait_for("the folder of the first start", LIMIT, there).await.unwrap();

@@ -1,6 +1,6 @@
 //! The folder that apps work in: looked at through the probe, because a dead share never answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use station_proto::app::{App, AppPhase};
@@ -21,6 +21,17 @@ const WORKSPACE_LOOK: Duration = Duration::from_secs(10);
 /// How often it is looked for before an app that starts has made it.
 const WORKSPACE_FIRST_LOOK: Duration = Duration::from_secs(2);
 const WORKSPACE_ANSWER: Duration = Duration::from_secs(2);
+
+/// What is said before the first look.
+pub(super) fn unknown(common: &Common<'_>) -> Mount {
+    let path = config_to_privileged::workspace(&common.settled.config, &common.outside.paths);
+    mount(path, false, "not looked at yet".to_owned())
+}
+
+fn mount(path: &Path, ready: bool, message: String) -> Mount {
+    let path = path.display().to_string();
+    Mount { name: "workspace".to_owned(), driver: "directory".to_owned(), path, ready, message }
+}
 
 /// Starts to look.
 pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) {
@@ -72,13 +83,7 @@ impl Workspace {
             (None, Look::Missing) => "not made yet: the first app that starts makes it".to_owned(),
             (None, _) => "a local folder".to_owned(),
         };
-        facts.mounts = vec![Mount {
-            name: "workspace".to_owned(),
-            driver: "directory".to_owned(),
-            path,
-            ready: look == Look::Folder,
-            message,
-        }];
+        facts.mounts = vec![mount(&self.path, look == Look::Folder, message)];
         facts.workspace = match (missing, look) {
             (Some(why), _) => heartbeat::Workspace::Missing(why),
             (None, Look::Unknown) => heartbeat::Workspace::NotLooked,
