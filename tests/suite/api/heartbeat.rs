@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use http::{Method, StatusCode, header};
 use station_proto::app::AppPhase;
+use station_proto::heartbeat::{Heartbeat, Phase};
 use station_tests::standin::{self, Behaviour};
 use station_tests::station::{App, Station};
 
 #[tokio::test]
 async fn shape_and_tag() {
     let station = Station::start(App::None, "app = []").await.unwrap();
+    // The first look at the workspace is the last change.
+    let ready = |heartbeat: &Heartbeat| heartbeat.status.phase == Phase::Ready;
+    station.wait_for("ready", Duration::from_secs(30), ready).await.unwrap();
     let answer = station.admin(Method::GET, "/v1/heartbeat", "").await.unwrap();
     let json: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
     let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
