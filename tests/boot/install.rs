@@ -3,11 +3,11 @@
 mod cloud;
 
 use station_proto::app::AppPhase;
-use station_proto::heartbeat::Phase;
+use station_proto::heartbeat::{Heartbeat, Phase};
 use station_tests::kernel::Kernel;
 use station_tests::machine::Machine;
 
-use crate::setup::{APP, MAIN, VERSION, bring, configure, fresh};
+use crate::setup::{APP, MAIN, SOON, VERSION, bring, configure, fresh};
 
 #[tokio::test]
 async fn cloud_init_makes_a_workstation_and_every_part_has_its_own_rights() {
@@ -33,8 +33,8 @@ async fn cloud_init_makes_a_workstation_and_every_part_has_its_own_rights() {
     assert_eq!(machine.property(APP, "NoNewPrivileges").await.unwrap(), "no");
 
     // What a person does: a link, a page, a cell; and root by sudo, as the example allows it.
-    let status = machine.admin.heartbeat().await.unwrap().status;
-    assert_eq!(status.phase, Phase::Ready, "{status:#?}");
+    let ready = |now: &Heartbeat| now.status.phase == Phase::Ready;
+    let status = machine.admin.wait_for("ready", SOON, ready).await.unwrap().status;
     assert_eq!(status.public_url, "http://127.0.0.1:8710");
     let client = machine.admin.login().await.unwrap();
     let mut kernel = Kernel::start(&client, "/apps/jupyterlab").await.unwrap();

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 use tokio::process::Child;
 
-use crate::admin::Admin;
+use crate::admin::{APP_START, Admin};
 use crate::held::Held;
 use crate::process::{self, Output};
 use crate::{jupyter, standin};
@@ -93,6 +93,8 @@ impl Station {
     pub async fn with_app(app: App) -> Result<Self> {
         let station = Self::start(app, "").await?;
         station.app_in(AppPhase::Ready).await?;
+        // The workspace has been looked at too: nothing changes any more by itself.
+        station.wait_for("ready", APP_START, |heartbeat| heartbeat.status.ready).await?;
         Ok(station)
     }
 

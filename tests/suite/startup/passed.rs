@@ -179,8 +179,9 @@ async fn another_address_than_the_configured_one_is_served_and_named() {
     {
         assert!(found.action.contains(part), "{found:?}");
     }
-    let status = station.heartbeat().await.unwrap().status;
-    assert_eq!((status.phase, status.ready), (Phase::Ready, true));
+    let ready = |heartbeat: &Heartbeat| heartbeat.status.phase == Phase::Ready;
+    let status = station.wait_for("ready", LIMIT, ready).await.unwrap().status;
+    assert!(status.ready);
     assert_eq!(status.public_url, format!("http://{served}"));
     let link = station.ctl(&["login", "--print"]).await.unwrap();
     assert!(link.stdout.contains(&served), "{}", link.all());

@@ -146,8 +146,6 @@ fn verbs() -> impl Strategy<Value = Verb> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
     /// Bytes of any kind are answered with a refusal.
     #[test]
     fn no_bytes_do_anything(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
