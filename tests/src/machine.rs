@@ -154,10 +154,11 @@ impl Machine {
         running.leader = running.find_leader().await.with_context(|| self.disk.said())?;
         self.admin =
             Admin::at(format!("/proc/{}/root/run/stationd/admin.sock", running.leader).into());
-        let network = std::fs::File::open(format!("/proc/{}/ns/net", running.leader))?;
-        setns(network, CloneFlags::CLONE_NEWNET).context("the machine's network")?;
+        let network = format!("/proc/{}/ns/net", running.leader);
         self.running = Some(running);
-        self.booted().await.with_context(|| self.disk.said())
+        self.booted().await.with_context(|| self.disk.said())?;
+        // Not before: systemd-nspawn gives its child the network of its own late.
+        setns(std::fs::File::open(network)?, CloneFlags::CLONE_NEWNET).context("the network")
     }
 
     /// Until systemd has nothing more to start.
