@@ -25,7 +25,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use station_proto::api::{DownReport, LoginLink};
-use station_proto::app::AppLogs;
+use station_proto::app::{AppActivity, AppLogs};
 use station_proto::heartbeat::Status;
 use station_proto::node::Samples;
 use station_proto::problem::Problem;
@@ -53,6 +53,7 @@ pub enum AppAction {
 /// The rest of the daemon, as far as the API gives orders to it.
 pub trait Control: Send + Sync {
     fn app(&self, name: &str, action: AppAction) -> Answer<()>;
+    fn activity(&self, name: &str) -> Result<AppActivity, Box<Problem>>;
     fn logs(&self, name: &str, lines: usize) -> Answer<AppLogs>;
     fn login_link(&self, next: &str) -> Answer<LoginLink>;
     /// Stops every app, then the daemon.
@@ -98,6 +99,7 @@ fn described() -> OpenApiRouter<Sources> {
         .routes(routes!(status::metrics))
         .routes(routes!(apps::list))
         .routes(routes!(apps::show))
+        .routes(routes!(apps::activity))
         .routes(routes!(apps::logs))
         .routes(routes!(apps::start))
         .routes(routes!(apps::stop))

@@ -23,20 +23,20 @@
 //! Not here: what is started (`privileged::recipe`), and who may reach an app (`front`, `proxy`).
 
 mod cause;
-mod direct;
 mod launcher;
 mod logs;
-mod probe;
+mod look;
+mod slot;
 mod state;
 mod store;
 mod task;
-mod units;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use station_proto::app::AppPhase;
+use station_proto::app::{ActivityState, AppActivity, AppPhase, KernelEnd};
 use station_proto::cause::Cause;
 use station_proto::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -45,12 +45,15 @@ use crate::base::ids::AppName;
 use crate::base::limits;
 use crate::base::moment::Moment;
 use crate::base::tasks::Tasks;
-use crate::privileged::{Privileged, Refusal};
+use crate::os::clock;
+use crate::privileged::{Kind, Privileged, Refusal, RootConfig};
 use crate::store::Store;
 
 use launcher::Launcher;
+use look::uses::Uses;
 
 pub use logs::LogError;
+pub use look::uses::Use;
 pub use store::FEATURE;
 
 /// When an app is started.
@@ -67,6 +70,17 @@ pub enum StartOn {
 pub struct Spec {
     pub name: AppName,
     pub start: StartOn,
+    /// It is stopped after so long without activity.
+    pub idle_stop: Option<Duration>,
+    /// It has no server of its own: it is another view of this app's.
+    pub shares: Option<AppName>,
+}
+
+impl Spec {
+    /// An app that runs and that the configuration does not have.
+    fn of_left_over(name: &AppName) -> Self {
+        Self { name: name.clone(), start: StartOn::Demand, idle_stop: None, shares: None }
+    }
 }
 
 /// What an app is doing, as it says itself.
@@ -95,6 +109,8 @@ pub struct Seen {
     pub last_end: Option<Cause>,
     /// Absent: unknown, which counts as active.
     pub activity: Option<Activity>,
+    /// The last of its kernels that ended, oldest first.
+    pub kernel_ends: Vec<KernelEnd>,
     /// It runs as an older configuration says; a restart makes it new.
     pub restart_pending: bool,
     /// It is stopped, and a request for it starts it.
@@ -105,10 +121,28 @@ pub struct Seen {
     pub socket: PathBuf,
     /// Who must be at the other end of that socket.
     pub uid: u32,
-    /// `/apps/NAME/`: kept in the path of every request that it gets.
+    /// `/apps/NAME/`
     pub prefix: String,
+    /// Whether that stays in the path of the requests that it gets.
+    pub keeps_prefix: bool,
     /// The path that a person opens.
     pub open: String,
+    /// Another app, whose server it is.
+    pub shares: Option<AppName>,
+}
+
+impl Seen {
+    /// The same server under another name.
+    fn viewed_as(&self, name: &AppName, root: &RootConfig) -> Self {
+        let kind = root.app(name).map_or(Kind::Jupyter, |app| app.kind);
+        Self {
+            name: name.clone(),
+            kind: kind.as_str(),
+            open: format!("{}{}", self.prefix, kind.open()),
+            shares: Some(self.name.clone()),
+            ..self.clone()
+        }
+    }
 }
 
 /// Why a command was not done.
@@ -167,6 +201,8 @@ pub struct Apps {
     seen: watch::Receiver<Arc<Vec<Seen>>>,
     privileged: Privileged,
     launcher: Launcher,
+    activities: watch::Receiver<Arc<BTreeMap<AppName, AppActivity>>>,
+    uses: Uses,
 }
 
 /// Starts the supervision: what an earlier stationd left is found first, then wanted apps start.
@@ -180,7 +216,9 @@ pub fn spawn(
 ) -> Apps {
     let (commands, commands_rx) = mpsc::channel(limits::COMMANDS);
     let (publish, seen) = watch::channel(Arc::default());
+    let (activities, activities_rx) = watch::channel(Arc::default());
     let launcher = Launcher::new(privileged.clone());
+    let uses = Uses::default();
     let parts = task::Parts {
         tasks: tasks.clone(),
         store,
@@ -188,9 +226,11 @@ pub fn spawn(
         launcher: launcher.clone(),
         commands: commands_rx,
         publish,
+        activities,
+        uses: uses.clone(),
     };
     tasks.part("apps", task::run(parts, specs));
-    Apps { commands, seen, privileged, launcher }
+    Apps { commands, seen, activities: activities_rx, privileged, launcher, uses }
 }
 
 impl Apps {
@@ -232,6 +272,30 @@ impl Apps {
         self.ask(&name, Ask::Demand).await
     }
 
+    /// What shows whether the app is at work; of one that does not run, nothing does.
+    pub fn activity(&self, name: &str) -> Result<AppActivity, AppsError> {
+        let name = self.known(name)?;
+        let runs = |seen: &Seen| seen.name == name && seen.activity.is_some();
+        let runs = self.seen.borrow().iter().any(runs);
+        let known = self.activities.borrow().get(&name).cloned().filter(|_| runs);
+        Ok(known.unwrap_or_else(|| AppActivity {
+            name: name.to_string(),
+            at: Time(clock::now().wall),
+            state: ActivityState::Unknown,
+            idle_since: None,
+            stops_at: None,
+            sources: Vec::new(),
+        }))
+    }
+
+    /// Notes that an app was used; called for every request.
+    pub fn used(&self, name: &str, what: Use<'_>) {
+        let root = self.privileged.root();
+        if let Some(app) = root.apps.iter().find(|app| app.name.as_str() == name) {
+            self.uses.note((name, app.kind), what, clock::since_boot());
+        }
+    }
+
     /// The last lines of the app's log, oldest first, without secrets.
     pub async fn logs(&self, name: &str, lines: usize) -> Result<Vec<String>, AppsError> {
         let name = self.known(name)?;
@@ -251,7 +315,7 @@ impl Apps {
         let all = |seen: &Arc<Vec<Seen>>| seen.iter().all(|one| one.phase == AppPhase::Stopped);
         drop(tokio::time::timeout(limit, seen.wait_for(all)).await);
         let mut report = Shutdown::default();
-        for one in seen.borrow().iter() {
+        for one in seen.borrow().iter().filter(|one| one.shares.is_none()) {
             let old = before.iter().find(|old| old.name == one.name);
             let ran = old.is_none_or(|old| old.pid.is_some());
             if one.phase != AppPhase::Stopped {
@@ -272,9 +336,12 @@ impl Apps {
     fn known(&self, name: &str) -> Result<AppName, AppsError> {
         let root = self.privileged.root();
         let app = root.apps.iter().find(|app| app.name.as_str() == name);
-        app.map(|app| app.name.clone()).ok_or_else(|| AppsError::Unknown {
-            name: name.to_owned(),
-            known: root.apps.iter().map(|app| app.name.to_string()).collect(),
+        // Whatever is said of a view is said of its server.
+        app.map(|app| app.shares.as_ref().unwrap_or(&app.name).clone()).ok_or_else(|| {
+            AppsError::Unknown {
+                name: name.to_owned(),
+                known: root.apps.iter().map(|app| app.name.to_string()).collect(),
+            }
         })
     }
 

@@ -12,3 +12,4 @@ pub mod limits;
 pub mod moment;
 pub mod redact;
 pub mod tasks;
+pub mod text;

@@ -25,7 +25,7 @@ use station_proto::api::Mistake;
 
 use crate::os::file::{self, FileError};
 
-pub use self::model::{App, AppKind, Config, Driver, Listen, Mount, Start, Tls};
+pub use self::model::{App, AppKind, Config, Driver, Listen, Mount, Prefix, Start, Tls};
 pub use self::parts::Facts;
 pub use self::paths::{Paths, PathsError, Surroundings};
 pub use self::reader::tree::Source;
@@ -129,7 +129,7 @@ pub fn check(
         listen: listen::read(&root, environment.listen.as_deref(), &mistakes, facts),
         instance: parts::instance(&root, facts),
         identity: parts::identity(&root),
-        apps: parts::apps(&root),
+        apps: parts::apps::apps(&root),
         mounts: parts::mounts(&root, workspace_dir),
         log: parts::log(&root),
     };

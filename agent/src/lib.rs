@@ -12,6 +12,7 @@ pub mod probe;
 pub mod store;
 // floor 2
 pub mod apps;
+pub mod attend;
 pub mod front;
 pub mod host;
 pub mod identity;

@@ -227,6 +227,41 @@ pub struct AppRoot {
     pub kind: Kind,
     /// The program and arguments put before ours; empty: look for the program.
     pub command: Vec<String>,
+    /// The port of 127.0.0.1 that it listens on.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Whether it knows that it lives below `/apps/NAME`.
+    #[serde(default = "yes")]
+    pub keeps_prefix: bool,
+    /// The path below its own that tells whether it answers, if its kind has none.
+    #[serde(default)]
+    pub health: String,
+    /// Bytes of memory for it and all it starts.
+    #[serde(default)]
+    pub memory_max: Option<u64>,
+    /// It is another view of this app, and never started.
+    #[serde(default)]
+    pub shares: Option<AppName>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl AppRoot {
+    /// An app of which nothing is configured but what it is.
+    pub fn plain(name: AppName, kind: Kind, command: Vec<String>) -> Self {
+        Self {
+            name,
+            kind,
+            command,
+            port: None,
+            keeps_prefix: kind != Kind::RStudio,
+            health: String::new(),
+            memory_max: None,
+            shares: None,
+        }
+    }
 }
 
 impl RootConfig {
@@ -243,9 +278,14 @@ impl RootConfig {
         Some(hash(&(recipe, self.user.uid)))
     }
 
+    /// Where the app's sockets lie.
+    pub fn folder_of(&self, app: &AppName) -> PathBuf {
+        self.sockets.join(app.as_str())
+    }
+
     /// The socket that the app listens on.
     pub fn socket(&self, app: &AppName) -> PathBuf {
-        self.sockets.join(app.as_str()).join("s.sock")
+        self.folder_of(app).join("s.sock")
     }
 
     /// The newest file of the app's log.

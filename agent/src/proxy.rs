@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::sync::{oneshot, watch};
@@ -153,9 +153,10 @@ pub enum Direction {
 /// Hears what is used. Called on the hot path: note it in memory, never block.
 pub trait Activity: Send + Sync {
     /// A request went to the app.
-    fn http(&self, app: &str, caller: &Caller, path: &str);
-    /// Messages (not pings) went through a websocket; at most once a second and direction.
-    fn websocket_data(&self, app: &str, caller: &Caller, direction: Direction);
+    fn http(&self, app: &str, caller: &Caller, method: &Method, path: &str);
+    /// Messages (not pings) went through a websocket that was opened at `path`; at most once a second
+    /// and direction.
+    fn websocket_data(&self, app: &str, caller: &Caller, path: &str, direction: Direction);
 }
 
 /// Knows whether a session or token that opened a websocket still holds.
@@ -342,7 +343,7 @@ impl Inner {
         (name, target): (&str, &Target),
     ) -> Response<Body> {
         let pool = self.pool(name, target);
-        self.outside.activity.http(name, &caller, request.uri().path());
+        self.outside.activity.http(name, &caller, request.method(), request.uri().path());
         let answer = self.exchange(&pool, request, caller, (name, target)).await;
         match answer {
             Ok(answer) => {
@@ -361,6 +362,7 @@ impl Inner {
         (name, target): (&str, &Target),
     ) -> Result<Response<Body>, ForwardError> {
         let websocket = asked_websocket(&request);
+        let path = websocket.then(|| Arc::from(request.uri().path()));
         let client = websocket.then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
         headers::to_app(
@@ -387,7 +389,7 @@ impl Inner {
             }
             Some(client) => {
                 let app = name.to_owned();
-                let owner = Owner { app, caller };
+                let owner = Owner { app, caller, path: path.unwrap_or_default() };
                 tunnel::open(self, pool, request, client, owner).await
             }
         }

@@ -32,7 +32,7 @@ pub use refusal::{Refusal, not_found, refused, wrong_host};
 mod tests {
     use http::{StatusCode, header};
     use proptest::prelude::*;
-    use station_proto::app::{App, AppPhase};
+    use station_proto::app::{App, AppPhase, KernelEnd};
     use station_proto::cause::{Cause, CauseKind};
     use station_proto::condition::{Condition, Truth};
     use station_proto::heartbeat::{Phase, Status};
@@ -70,6 +70,20 @@ mod tests {
                 last_lines: vec![text.to_owned(); 2],
                 action: text.to_owned(),
             }),
+            kernel_ends: vec![KernelEnd {
+                kernel: text.to_owned(),
+                path: Some(text.to_owned()),
+                cause: Cause {
+                    kind: CauseKind::OutOfMemory,
+                    at: at(999_000),
+                    message: text.to_owned(),
+                    exit_code: None,
+                    signal: Some(9),
+                    last_lines: Vec::new(),
+                    action: text.to_owned(),
+                },
+            }],
+            shares: Some(text.to_owned()),
         }
     }
 

@@ -63,6 +63,7 @@ impl Kept {
                 account: None,
             },
             log: log.clone(),
+            group: None,
         };
         fs::write(folder.launch(), serde_json::to_vec(&launch).unwrap()).unwrap();
         let mut keeper = Command::new(env!("CARGO_BIN_EXE_stationd"))

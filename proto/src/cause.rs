@@ -17,8 +17,12 @@ pub enum CauseKind {
     StartFailed,
     /// It ran but did not answer in time.
     NotReady,
+    /// The system killed it for want of memory.
+    OutOfMemory,
     /// Somebody asked for the stop.
     UserStop,
+    /// It had been idle for as long as the configuration says.
+    IdleStop,
     /// Its keeper ended, so nobody saw how the program ended.
     KeeperLost,
     /// Nobody knows: an unknown end is never reported as exit code 0.

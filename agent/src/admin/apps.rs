@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde::Deserialize;
-use station_proto::app::{App, AppLogs};
+use station_proto::app::{App, AppActivity, AppLogs};
 use station_proto::problem::Problem;
 use utoipa::IntoParams;
 
@@ -52,6 +52,16 @@ pub async fn logs(
 ) -> Result<Json<AppLogs>, Failure> {
     let lines = lines.lines.min(10_000);
     Ok(Json(sources.control.logs(&name, lines).await?))
+}
+
+/// What shows whether an app is at work, and when it will be stopped for being idle.
+#[utoipa::path(get, path = "/v1/apps/{name}/activity", responses(
+    (status = 200, body = AppActivity), (status = 404, body = Problem)))]
+pub async fn activity(
+    State(sources): State<Sources>,
+    Path(name): Path<String>,
+) -> Result<Json<AppActivity>, Failure> {
+    Ok(Json(sources.control.activity(&name)?))
 }
 
 /// Starts an app; it is enough that it is being started.

@@ -60,6 +60,7 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/metrics", Need::Read, READ),
     rule("GET", "/v1/apps", Need::Read, READ),
     rule("GET", "/v1/apps/{name}", Need::Read, READ),
+    rule("GET", "/v1/apps/{name}/activity", Need::Read, READ),
     rule("GET", "/v1/apps/{name}/logs", Need::Operate, ACCESS),
     rule("POST", "/v1/apps/{name}/start", Need::Operate, ACCESS),
     rule("POST", "/v1/apps/{name}/stop", Need::Operate, ACCESS),

@@ -7,10 +7,22 @@ use station_proto::cause::{Cause, CauseKind};
 use station_proto::time::Time;
 
 use super::launcher::End;
+use crate::attend::report::LastWord;
+use crate::os::process::memory::Memory;
 use crate::privileged::keeper::files::{Exit, StopBy};
 
 /// The cause of an end; `now` is used where nobody wrote down the time.
-pub(super) fn of_end(end: &End, lines: Vec<String>, now: Timestamp) -> Cause {
+pub(super) fn of_end(
+    end: &End,
+    lines: Vec<String>,
+    now: Timestamp,
+    last_word: Option<&LastWord>,
+) -> Cause {
+    if let (End::Exit(exit @ Exit { asked: None, .. }), Some(word)) = (end, last_word) {
+        let (message, action) = out_of_memory(&word.oom, word.memory_bytes);
+        let kind = CauseKind::OutOfMemory;
+        return Cause { kind, message, action, ..of_exit(exit, lines) };
+    }
     let base = |kind, message: &str, action: &str| Cause {
         kind,
         at: Time(now),
@@ -52,13 +64,18 @@ pub(super) fn not_started(message: &str, lines: Vec<String>, now: Timestamp) -> 
 }
 
 fn of_exit(exit: &Exit, last_lines: Vec<String>) -> Cause {
-    let how = how(exit);
+    let how = how(exit.code, exit.signal);
     let after = seconds(Duration::from_millis(exit.ran_ms));
     let (kind, message, action) = match exit.asked {
         Some(StopBy::User | StopBy::Down | StopBy::Other) => {
             let forced = if exit.forced { "; the grace was over, it was killed" } else { "" };
             (CauseKind::UserStop, format!("stopped on request ({how}){forced}"), "")
         }
+        Some(StopBy::Idle) => (
+            CauseKind::IdleStop,
+            format!("stopped: it had been idle for as long as idle_stop_minutes says ({how})"),
+            "nothing: the next request starts it",
+        ),
         Some(StopBy::Left) => {
             (CauseKind::UserStop, format!("stopped: it left the configuration ({how})"), "")
         }
@@ -100,8 +117,38 @@ fn of_exit(exit: &Exit, last_lines: Vec<String>) -> Cause {
     }
 }
 
-fn how(exit: &Exit) -> String {
-    match (exit.code, exit.signal) {
+/// A kill for memory in words, and what to do.
+pub(super) fn out_of_memory(memory: &Memory, used_bytes: u64) -> (String, String) {
+    let used = match used_bytes {
+        0 => String::new(),
+        used => format!(" it used {},", gib(used)),
+    };
+    let (limit, action) = match memory.limit_bytes {
+        Some(limit) => (
+            format!(" the limit of {} is {}", memory.group, gib(limit)),
+            "use less memory at once, or raise memory_max in its [[app]]",
+        ),
+        None => (
+            " all of this machine's was taken".to_owned(),
+            "use less memory at once, or end other programs; memory_max in its [[app]] protects \
+             those",
+        ),
+    };
+    let message = format!("the system killed it because it had no memory left:{used}{limit}");
+    (message, action.to_owned())
+}
+
+/// Sizes that a person compares, with one digit.
+fn gib(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) >> 30;
+    match tenths {
+        0..10 => format!("{} MiB", bytes >> 20),
+        _ => format!("{}.{} GiB", tenths / 10, tenths % 10),
+    }
+}
+
+pub(super) fn how(code: Option<i32>, signal: Option<i32>) -> String {
+    match (code, signal) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => {
             let name = nix::sys::signal::Signal::try_from(signal)
@@ -167,7 +214,7 @@ mod tests {
             ),
         ];
         for (exit, kind, message) in table {
-            let cause = of_end(&End::Exit(exit), Vec::new(), Timestamp::UNIX_EPOCH);
+            let cause = of_end(&End::Exit(exit), Vec::new(), Timestamp::UNIX_EPOCH, None);
             assert_eq!((cause.kind, cause.message.as_str()), (kind, message));
         }
     }
@@ -175,7 +222,7 @@ mod tests {
     #[test]
     fn an_unseen_end_has_no_exit_code() {
         for end in [End::KeeperLost, End::Unseen, End::OtherBoot] {
-            let cause = of_end(&end, Vec::new(), Timestamp::UNIX_EPOCH);
+            let cause = of_end(&end, Vec::new(), Timestamp::UNIX_EPOCH, None);
             assert_eq!((cause.exit_code, cause.signal), (None, None));
         }
     }

@@ -2,10 +2,13 @@
 //!
 //! Both must pass the same tests: what they start survives stationd and is found again.
 
+mod direct;
+mod units;
+
 use std::sync::Arc;
 
-use super::direct::Direct;
-use super::units::Units;
+use self::direct::Direct;
+use self::units::Units;
 use super::{AppsError, logs};
 use crate::base::ids::AppName;
 use crate::base::limits;

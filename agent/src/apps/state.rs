@@ -136,6 +136,13 @@ impl App {
                     self.find(now, &mut effects);
                 }
             }
+            Event::Idle => {
+                if matches!(self.state, State::Ready { .. }) {
+                    (self.wanted, self.said) = (false, None);
+                    effects.push(Effect::SaveWanted(None));
+                    self.stop(now, (StopBy::Idle, Then::Rest), &mut effects);
+                }
+            }
             Event::Down => {
                 self.down = true;
                 self.stop(now, (StopBy::Down, Then::Rest), &mut effects);
@@ -178,7 +185,7 @@ impl App {
 
     fn want(&mut self, wanted: bool, effects: &mut Vec<Effect>) {
         (self.wanted, self.said) = (wanted, Some(wanted));
-        effects.push(Effect::SaveWanted(wanted));
+        effects.push(Effect::SaveWanted(self.said));
     }
 
     fn record(&mut self, cause: Cause, effects: &mut Vec<Effect>) {

@@ -15,14 +15,17 @@ use crate::store::{Feature, Store, StoreError};
 /// The tables of this feature.
 pub const FEATURE: Feature = Feature {
     name: "apps",
-    migrations: &["CREATE TABLE apps_app (
+    migrations: &[
+        "CREATE TABLE apps_app (
         name TEXT PRIMARY KEY,
         revision INTEGER NOT NULL,
         wanted INTEGER,
         generation INTEGER NOT NULL,
         ended_generation INTEGER NOT NULL,
         last_end TEXT
-    ) STRICT"],
+    ) STRICT",
+        "ALTER TABLE apps_app ADD COLUMN kernels_told INTEGER NOT NULL DEFAULT 0",
+    ],
 };
 
 /// One app's row.
@@ -34,6 +37,8 @@ pub(super) struct Row {
     /// The generation that `last_end` tells of.
     pub(super) ended_generation: u64,
     pub(super) last_end: Option<Cause>,
+    /// How many ends of kernels of this generation have been told of.
+    pub(super) kernels_told: u64,
 }
 
 impl Row {
@@ -53,7 +58,8 @@ pub(super) async fn load(store: &Store) -> Result<BTreeMap<AppName, Row>, StoreE
 
 fn read_all(connection: &Connection) -> rusqlite::Result<BTreeMap<AppName, Row>> {
     let mut query = connection.prepare(
-        "SELECT name, revision, wanted, generation, ended_generation, last_end FROM apps_app",
+        "SELECT name, revision, wanted, generation, ended_generation, last_end, kernels_told \
+         FROM apps_app",
     )?;
     let rows = query.query_map([], |row| {
         let last_end: Option<String> = row.get(5)?;
@@ -63,6 +69,7 @@ fn read_all(connection: &Connection) -> rusqlite::Result<BTreeMap<AppName, Row>>
             generation: u64::try_from(row.get::<_, i64>(3)?).unwrap_or_default(),
             ended_generation: u64::try_from(row.get::<_, i64>(4)?).unwrap_or_default(),
             last_end: last_end.and_then(|text| serde_json::from_str(&text).ok()),
+            kernels_told: u64::try_from(row.get::<_, i64>(6)?).unwrap_or_default(),
         };
         Ok((row.get::<_, String>(0)?, parsed))
     })?;
@@ -89,7 +96,7 @@ pub(super) async fn save(store: &Store, name: AppName, row: Row) -> Result<(), S
                 .optional()?;
             if newer.is_none() {
                 tx.execute(
-                    "INSERT OR REPLACE INTO apps_app VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    "INSERT OR REPLACE INTO apps_app VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                     params![
                         name.as_str(),
                         row.revision,
@@ -97,6 +104,7 @@ pub(super) async fn save(store: &Store, name: AppName, row: Row) -> Result<(), S
                         number(row.generation),
                         number(row.ended_generation),
                         last_end,
+                        number(row.kernels_told),
                     ],
                 )?;
             }

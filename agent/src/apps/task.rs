@@ -6,13 +6,18 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use station_proto::time::Time;
+use station_proto::app::{AppActivity, AppPhase, KernelEnd};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::launcher::{Found, Launcher, Unit};
+use super::look::probe::{self, Answer};
+use super::look::uses::Uses;
+use super::look::{attendant, kernels};
+use super::slot::{Looked, Slot};
 use super::state::{self, Effect, Event, StopBy};
 use super::store::{self as rows, Row};
-use super::{Activity, Ask, Command, Seen, Spec, StartOn, cause, probe};
+use super::{Ask, Command, Seen, Spec, cause};
+use crate::attend::report::{Ended, Report};
 use crate::base::chain::Chain;
 use crate::base::ids::AppName;
 use crate::base::limits;
@@ -31,6 +36,8 @@ pub(super) struct Parts {
     pub(super) launcher: Launcher,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) publish: watch::Sender<Arc<Vec<Seen>>>,
+    pub(super) activities: watch::Sender<Arc<BTreeMap<AppName, AppActivity>>>,
+    pub(super) uses: Uses,
 }
 
 /// What work tells the task.
@@ -49,20 +56,8 @@ enum What {
     Runs(Event, Box<Unit>),
     /// It runs, and the configuration may not have it.
     Stray,
-    Answered(Activity),
+    Answered(Answer, Option<Box<Report>>),
     Dropped(u64),
-}
-
-#[derive(Debug)]
-struct Slot {
-    state: state::App,
-    row: Row,
-    /// The fingerprint of what runs.
-    running: Option<String>,
-    activity: Option<Activity>,
-    dropped: u64,
-    /// It has left the configuration: stopped, then forgotten.
-    removed: bool,
 }
 
 #[derive(Debug)]
@@ -71,6 +66,8 @@ struct Task {
     launcher: Launcher,
     remembered: BTreeMap<AppName, Row>,
     apps: BTreeMap<AppName, Slot>,
+    /// Other views of an app's server: name and whose.
+    views: Vec<(AppName, AppName)>,
     /// Everything is being stopped, and stays so until stationd ends.
     down: bool,
     told: mpsc::Sender<Told>,
@@ -88,7 +85,8 @@ pub(super) async fn run(parts: Parts, specs: Option<Vec<Spec>>) {
     };
     let cancel = parts.tasks.token().clone();
     let mut pulse = parts.tasks.pulse("apps");
-    let mut task = Task { parts, launcher, remembered, apps: BTreeMap::new(), down: false, told };
+    let (apps, views) = (BTreeMap::new(), Vec::new());
+    let mut task = Task { parts, launcher, remembered, apps, views, down: false, told };
     // An unknown configuration says of no app that it has to go.
     if let Some(specs) = specs {
         task.configure(&specs);
@@ -119,6 +117,9 @@ pub(super) async fn run(parts: Parts, specs: Option<Vec<Spec>>) {
 impl Task {
     /// Takes the list: what is new is looked for first, what is gone is stopped.
     fn configure(&mut self, specs: &[Spec]) {
+        let shares = |spec: &Spec| Some((spec.name.clone(), spec.shares.clone()?));
+        self.views = specs.iter().filter_map(shares).collect();
+        let specs: Vec<&Spec> = specs.iter().filter(|spec| spec.shares.is_none()).collect();
         let gone: Vec<AppName> = self
             .apps
             .keys()
@@ -133,10 +134,10 @@ impl Task {
         }
         for spec in specs {
             if let Some(slot) = self.apps.get_mut(&spec.name) {
-                slot.removed = false;
+                (slot.removed, slot.idle_stop) = (false, spec.idle_stop);
                 self.step(&spec.name, Event::Configured(spec.start));
             } else {
-                self.add(&spec.name, spec.start);
+                self.add(spec);
             }
         }
     }
@@ -156,7 +157,7 @@ impl Task {
             return;
         }
         tracing::warn!(app = %name, "runs and is not in the configuration: it is stopped");
-        self.add(name, StartOn::Demand);
+        self.add(&Spec::of_left_over(name));
         if let Some(slot) = self.apps.get_mut(name) {
             slot.removed = true;
         }
@@ -168,7 +169,7 @@ impl Task {
         self.down = true;
         for name in running.iter().filter(|name| !self.apps.contains_key(name)).collect::<Vec<_>>()
         {
-            self.add(name, StartOn::Demand);
+            self.add(&Spec::of_left_over(name));
         }
         let names: Vec<AppName> = self.apps.keys().cloned().collect();
         for name in names {
@@ -176,12 +177,12 @@ impl Task {
         }
     }
 
-    fn add(&mut self, name: &AppName, start: StartOn) {
+    fn add(&mut self, spec: &Spec) {
+        let name = &spec.name;
         let row = self.remembered.get(name).cloned().unwrap_or_default();
-        let state = state::App::new(clock::now(), start, row.remembered());
+        let state = state::App::new(clock::now(), spec.start, row.remembered());
         let ended_generation = row.ended_generation;
-        let slot = Slot { state, row, running: None, activity: None, dropped: 0, removed: false };
-        self.apps.insert(name.clone(), slot);
+        self.apps.insert(name.clone(), Slot::new(state, row, spec));
         if self.down {
             self.step(name, Event::Down);
         }
@@ -194,7 +195,7 @@ impl Task {
                 ),
                 Found::Ended { generation, end } if generation > ended_generation => {
                     let lines = launcher.last_words(&app).await;
-                    let cause = cause::of_end(&end, lines, clock::now().wall);
+                    let cause = cause::of_end(&end, lines, clock::now().wall, None);
                     What::Event(Event::EndedBefore(cause))
                 }
                 Found::Ended { .. } | Found::Nothing => What::Event(Event::NothingBefore),
@@ -246,20 +247,20 @@ impl Task {
         match what {
             What::Event(event) => {
                 if matches!(event, Event::Silent) {
-                    slot.activity = None;
+                    slot.looked = Looked::default();
                 }
                 self.step(&app, event);
             }
             What::Runs(event, unit) => {
                 slot.running = Some(unit.kept.spec.clone());
-                (slot.activity, slot.dropped) = (None, 0);
+                (slot.looked, slot.dropped) = (Looked::default(), 0);
+                if unit.kept.generation != slot.row.generation {
+                    slot.row.kernels_told = 0;
+                }
                 self.step(&app, event);
                 self.watch(*unit);
             }
-            What::Answered(activity) => {
-                slot.activity = Some(activity);
-                self.step(&app, Event::Answered);
-            }
+            What::Answered(answer, report) => self.answered(&app, answer, report.map(|r| *r)),
             What::Dropped(bytes) => slot.dropped = bytes,
             What::Stray => {}
         }
@@ -268,7 +269,7 @@ impl Task {
     /// What does not run does nothing; what has left the configuration and is gone is forgotten.
     fn tidy(&mut self) {
         for slot in self.apps.values_mut().filter(|slot| !slot.state.occupied()) {
-            (slot.running, slot.activity) = (None, None);
+            (slot.running, slot.looked) = (None, Looked::default());
         }
         self.apps.retain(|_, slot| !slot.removed || slot.state.occupied());
     }
@@ -316,6 +317,7 @@ impl Task {
                     StopBy::Down => files::StopBy::Down,
                     StopBy::Left => files::StopBy::Left,
                     StopBy::NotReady => files::StopBy::NotReady,
+                    StopBy::Idle => files::StopBy::Idle,
                 };
                 self.parts.tasks.work(async move { launcher.stop(&app, by).await });
             }
@@ -323,7 +325,7 @@ impl Task {
                 self.parts.tasks.work(async move { launcher.force(&app).await });
             }
             Effect::SaveWanted(wanted) => {
-                self.save(name, |row, _| row.wanted = Some(wanted));
+                self.save(name, |row, _| row.wanted = wanted);
             }
             Effect::SaveEnd(cause) => self.save(name, |row, generation| {
                 (row.last_end, row.ended_generation) = (Some(cause), generation);
@@ -379,13 +381,18 @@ impl Task {
         });
     }
 
+    /// Asks the app, and then its attendant.
     fn probe(&mut self, name: &AppName, generation: u64) {
         let root = self.parts.privileged.root();
-        let Some(kind) = root.app(name).map(|app| app.kind) else { return };
-        let (socket, uid, app) = (root.socket(name), root.user.uid, name.clone());
+        let Some(place) = probe::Place::of(&root, name) else { return };
+        let (folder, uid, app) = (root.folder_of(name), root.user.uid, name.clone());
+        let told = self.apps.get(name).map_or(0, |slot| slot.row.kernels_told);
         self.work(name, Some(generation), async move {
-            match probe::ask(kind, (&socket, uid), &prefix(&app)).await {
-                Ok(activity) => What::Answered(activity),
+            match probe::ask(&place).await {
+                Ok(answer) => {
+                    let report = attendant::ask(&folder, uid, told).await;
+                    What::Answered(answer, report.map(Box::new))
+                }
                 Err(error) => {
                     tracing::debug!(%app, error = %Chain(&error), "no good answer");
                     What::Event(Event::Silent)
@@ -394,10 +401,57 @@ impl Task {
         });
     }
 
+    fn answered(&mut self, name: &AppName, answer: Answer, report: Option<Report>) {
+        let (root, now) = (self.parts.privileged.root(), clock::now());
+        let Some(kind) = root.app(name).map(|app| app.kind) else { return };
+        let uses = self.parts.uses.clone();
+        let ended = report.as_ref().map(|report| report.ended.clone()).unwrap_or_default();
+        self.kernels_ended(name, &ended);
+        let Some(slot) = self.apps.get_mut(name) else { return };
+        slot.looked.take((answer, report), (name, kind), (&uses, now));
+        let activity = slot.activity((name, kind), &uses, now);
+        let idle = activity.idle_since;
+        self.parts.activities.send_modify(|all| {
+            Arc::make_mut(all).insert(name.clone(), activity);
+        });
+        let limit = slot.idle_stop.filter(|_| slot.state.phase() == AppPhase::Ready);
+        self.step(name, Event::Answered);
+        if let (Some(since), Some(limit)) = (idle, limit)
+            && Duration::try_from(now.wall.duration_since(since.0)).is_ok_and(|idle| idle >= limit)
+        {
+            self.step(name, Event::Idle);
+        }
+    }
+
+    /// Tells of kernels that have ended since the last look, each once.
+    fn kernels_ended(&mut self, name: &AppName, ended: &[Ended]) {
+        let asked = self.parts.uses.ends(name.as_str());
+        let now = clock::now();
+        for one in ended {
+            let Some(slot) = self.apps.get_mut(name) else { return };
+            if one.seq <= slot.row.kernels_told {
+                continue;
+            }
+            let ago = now.wall.as_millisecond().saturating_sub(one.at);
+            let ago = Duration::from_millis(u64::try_from(ago).unwrap_or_default());
+            let cause = kernels::cause(one, &asked, now.mono.saturating_sub(ago));
+            let path = slot.notebook_of(&one.kernel);
+            let which = path.clone().unwrap_or_else(|| format!("kernel {}", one.kernel));
+            let message = format!("{which}: {}", cause.message);
+            tracing::info!(app = %name, kind = "kernel.ended", "{message}");
+            self.parts.store.note(NewEvent::new("kernel.ended", name.as_str(), message));
+            if let Some(slot) = self.apps.get_mut(name) {
+                slot.kernel_ended(KernelEnd { kernel: one.kernel.clone(), path, cause });
+            }
+            self.save(name, |row, _| row.kernels_told = one.seq);
+        }
+    }
+
     /// Follows a unit until its end.
     fn watch(&self, unit: Unit) {
         let (launcher, told) = (self.launcher.clone(), self.told.clone());
         let (app, generation) = (unit.app.clone(), Some(unit.kept.generation));
+        let folder = self.parts.privileged.root().folder_of(&app);
         let hears = {
             let (told, app) = (told.clone(), app.clone());
             move |bytes| {
@@ -409,7 +463,8 @@ impl Task {
         self.parts.tasks.work(until_cancelled(&self.parts.tasks, async move {
             let end = launcher.watch(&unit, hears).await;
             let lines = launcher.last_words(&app).await;
-            let cause = cause::of_end(&end, lines, clock::now().wall);
+            let word = attendant::last_word(&folder, &unit.kept.unit);
+            let cause = cause::of_end(&end, lines, clock::now().wall, word.as_ref());
             drop(told.send(Told { app, generation, what: What::Event(Event::Ended(cause)) }).await);
         }));
     }
@@ -429,7 +484,15 @@ impl Task {
     }
 
     fn publish(&self) {
-        let seen: Vec<Seen> = self.apps.iter().map(|(name, slot)| self.seen(name, slot)).collect();
+        let root = self.parts.privileged.root();
+        let mut seen: Vec<Seen> =
+            self.apps.iter().map(|(name, slot)| slot.seen(name, &root)).collect();
+        for (name, whose) in &self.views {
+            if let Some(server) = seen.iter().find(|one| one.name == *whose) {
+                seen.push(server.viewed_as(name, &root));
+            }
+        }
+        seen.sort_by(|a, b| a.name.cmp(&b.name));
         self.parts.publish.send_if_modified(|old| {
             let changed = **old != seen;
             if changed {
@@ -437,34 +500,6 @@ impl Task {
             }
             changed
         });
-    }
-
-    fn seen(&self, name: &AppName, slot: &Slot) -> Seen {
-        let root = self.parts.privileged.root();
-        let kind = root.app(name).map(|app| app.kind);
-        let state = &slot.state;
-        let restart_pending = slot.running.is_some() && slot.running != root.fingerprint(name);
-        Seen {
-            name: name.clone(),
-            kind: kind.map_or("removed", |kind| kind.as_str()),
-            phase: state.phase(),
-            since: state.since,
-            wanted: state.wanted,
-            generation: state.generation,
-            pid: state.pid,
-            failures: state.failures,
-            next_start: state.next_start.map(|moment| Time(moment.wall)),
-            message: state.message.clone(),
-            last_end: state.last_end.clone(),
-            activity: slot.activity,
-            restart_pending,
-            on_demand: state.waits_for_demand(),
-            dropped_bytes: slot.dropped,
-            socket: root.socket(name),
-            uid: root.user.uid,
-            prefix: prefix(name),
-            open: format!("{}{}", prefix(name), kind.map_or("", |kind| kind.open())),
-        }
     }
 }
 
@@ -477,10 +512,6 @@ fn until_cancelled(
     async move {
         cancel.run_until_cancelled(work).await;
     }
-}
-
-fn prefix(name: &AppName) -> String {
-    format!("/apps/{name}/")
 }
 
 fn missing(refusal: &Refusal) -> String {

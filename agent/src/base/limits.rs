@@ -130,6 +130,8 @@ pub const CALL_ANSWER: u64 = 1024 * 1024;
 pub const CALL_READ: Duration = Duration::from_secs(5);
 /// A part that starts with the first question ends when none came for so long.
 pub const PART_IDLE: Duration = Duration::from_secs(60);
+/// Connections that one relay carries at once.
+pub const RELAY_CONNECTIONS: usize = 1024;
 /// One call to PID 1.
 pub const BUS: Duration = Duration::from_secs(10);
 /// Everything before an app's program is started: finding it, and making its folders.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use stationd::attend;
 use stationd::base::chain::Chain;
 use stationd::base::tasks::pulse::Pulses;
 use stationd::config::{Environment, Paths, Surroundings};
@@ -34,6 +35,7 @@ fn other_role() -> Option<ExitCode> {
     let role = arguments.next()?.into_string().ok()?;
     let ended = match role.as_str() {
         "keep" => return Some(keeper::run(arguments)),
+        "attend" => return Some(attend::run(arguments)),
         "note-exit" => return Some(roles::note_exit()),
         "probe" if arguments.next_if(|word| word == "look").is_some() => {
             return Some(probe::run(arguments));

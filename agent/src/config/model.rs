@@ -92,14 +92,43 @@ pub struct Identity {
 pub struct App {
     pub name: AppName,
     pub kind: AppKind,
-    /// The program; `None` lets stationd look for it.
-    pub command: Option<PathBuf>,
+    /// The program and arguments; empty lets stationd look for it.
+    pub command: Vec<String>,
     pub start: Start,
+    /// The port of 127.0.0.1 that a custom app listens on; `None`: on a Unix socket.
+    pub port: Option<u16>,
+    pub prefix: Prefix,
+    /// The path below a custom app's own that is asked whether it answers.
+    pub health: String,
+    /// Bytes of memory that the app and all it starts may have.
+    pub memory_max: Option<u64>,
+    /// It is stopped after so long without activity.
+    pub idle_stop: Option<Duration>,
+    /// It has no server of its own: it is another view of this app's.
+    pub shares: Option<AppName>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppKind {
     JupyterLab,
+    /// Notebook 7, and nbclassic.
+    Jupyter,
+    RStudio,
+    Custom,
+}
+
+/// Whether an app is told that it lives below `/apps/NAME`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefix {
+    Keep,
+    Strip,
+}
+
+/// Whose server a view of Jupyter has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    Shared,
+    Own,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,19 +1,15 @@
 //! Reads and checks every part but `[listen]`. Pure: what it must know of the machine comes
 //! through [`Facts`].
 
+pub(super) mod apps;
+
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::model::{App, AppKind, Driver, Format, Identity, Instance, Level, Log, Mount, Start};
+use super::model::{Driver, Format, Identity, Instance, Level, Log, Mount};
 use super::reader::{Found, Reader};
 use super::schema::default_text;
-use crate::base::ids::AppName;
 
-/// Apps in one configuration.
-const APPS_MAX: usize = 32;
-/// `/apps/jupyter/` leads to the classic view of JupyterLab; only an app of its own kind, which
-/// this release has not, may take its place.
-const CLASSIC: &str = "jupyter";
 /// The only mount of this release.
 const WORKSPACE: &str = "workspace";
 /// How long a session may live without use, in hours; a week is its absolute life.
@@ -118,85 +114,6 @@ pub(super) fn log(root: &Reader<'_>) -> Log {
         level: level.map_or(Level::Info, |found| found.value),
         format: format.map_or(Format::Text, |found| found.value),
     }
-}
-
-/// Without any `[[app]]` there is JupyterLab; `app = []` is none at all.
-pub(super) fn apps(root: &Reader<'_>) -> Vec<App> {
-    let Some(tables) = root.tables("app") else {
-        let name = AppName::parse(default_text("app.name"));
-        return name.map(default_app).into_iter().collect();
-    };
-    let mut names: Vec<Found<'_, AppName>> = Vec::new();
-    let mut apps = Vec::new();
-    for table in &tables {
-        let kind = app_kind(table);
-        let command = table.text("command").and_then(|found| absolute_path(&found));
-        let starts = [("boot", Start::Boot), ("on-demand", Start::OnDemand)];
-        let start = table.word("start", &starts);
-        let name = table.text_required("name", "add name = \"…\"; it appears in the URL");
-        let Some(name) = name.and_then(|found| app_name(&found)) else {
-            continue;
-        };
-        refuse_duplicate(&name, &names);
-        if let Some(kind) = kind {
-            refuse_classic(&name);
-            apps.push(App {
-                name: name.value.clone(),
-                kind,
-                command,
-                start: start.map_or(Start::Boot, |found| found.value),
-            });
-        }
-        names.push(name);
-    }
-    if let Some(over) = names.get(APPS_MAX) {
-        over.wrong(
-            format!("is one of more than {APPS_MAX} apps"),
-            format!("keep {APPS_MAX} at most"),
-        );
-    }
-    apps
-}
-
-fn default_app(name: AppName) -> App {
-    App { name, kind: AppKind::JupyterLab, command: None, start: Start::Boot }
-}
-
-fn app_name<'a>(found: &Found<'a, String>) -> Option<Found<'a, AppName>> {
-    if let Ok(name) = AppName::parse(&found.value) {
-        return Some(found.with(name));
-    }
-    found.wrong(
-        format!("{:?} is not a name", found.value),
-        "use a lower-case letter, then lower-case letters, digits or '-', 32 at most",
-    );
-    None
-}
-
-/// Whatever kind the app has: the kind that may have this name is not in this release.
-fn refuse_classic(name: &Found<'_, AppName>) {
-    if name.value.as_str() == CLASSIC {
-        name.wrong(
-            "\"jupyter\" is kept for the classic view of JupyterLab, at /apps/jupyter/",
-            "give the app another name, such as \"jupyterlab\"",
-        );
-    }
-}
-
-fn app_kind(table: &Reader<'_>) -> Option<AppKind> {
-    let found = table.text_required("kind", "add kind = \"jupyterlab\"")?;
-    match found.value.as_str() {
-        "jupyterlab" => return Some(AppKind::JupyterLab),
-        "jupyter" | "rstudio" | "custom" => found.wrong(
-            format!("kind {:?} is not supported by this release", found.value),
-            "use \"jupyterlab\": the one kind of this release; or remove the [[app]]",
-        ),
-        _ => found.wrong(
-            format!("{:?} is not a kind of app", found.value),
-            "use \"jupyterlab\": the one kind of this release",
-        ),
-    }
-    None
 }
 
 fn refuse_duplicate<T: PartialEq + std::fmt::Display>(

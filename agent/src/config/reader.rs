@@ -127,6 +127,17 @@ impl<'a> Reader<'a> {
         self.node(key).is_some()
     }
 
+    pub(super) fn is_list(&self, key: &str) -> bool {
+        self.node(key).is_some_and(|(node, _)| matches!(node.value, Value::List(_)))
+    }
+
+    /// Something is wrong with a key as a whole.
+    pub(super) fn wrong(&self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) {
+        if let Some((node, field)) = self.node(key) {
+            self.mistakes.add(&node.spot, &field, problem.into(), remedy.into());
+        }
+    }
+
     pub(super) fn text(&self, key: &str) -> Option<Found<'a, String>> {
         let (node, field) = self.node(key)?;
         self.as_text(node, &field)
@@ -167,6 +178,29 @@ impl<'a> Reader<'a> {
         let remedy = format!("use a whole number from {from} to {to}");
         found.wrong("is out of range", remedy);
         None
+    }
+
+    /// Several of them.
+    pub(super) fn integers(&self, key: &str, from: i64, to: i64) -> Option<Vec<Found<'a, i64>>> {
+        let (node, field) = self.node(key)?;
+        let Value::List(items) = &node.value else {
+            self.wrong_type(node, &field, &node.value, "a list of whole numbers: [1, 2]");
+            return None;
+        };
+        let mut numbers = Vec::new();
+        for item in items {
+            match item.value {
+                Value::Integer(Some(number)) if (from..=to).contains(&number) => {
+                    numbers.push(self.found(item, &field, number));
+                }
+                _ => {
+                    let remedy = format!("use whole numbers from {from} to {to}");
+                    self.mistakes.add(&item.spot, &field, "holds no such number".into(), remedy);
+                    return None;
+                }
+            }
+        }
+        Some(numbers)
     }
 
     pub(super) fn flag(&self, key: &str) -> Option<Found<'a, bool>> {

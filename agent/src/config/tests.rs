@@ -3,6 +3,7 @@
 mod tables;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::*;
 
@@ -84,9 +85,20 @@ fn a_full_configuration_is_read() {
     assert_eq!(config.listen.hosts, ["a.example", "10.0.0.7"]);
     let files = Tls::Files { certificate: "/c.pem".into(), key: "/k.pem".into() };
     assert_eq!(config.listen.tls, files);
-    assert_eq!(config.apps.len(), 2);
+    assert_eq!(config.apps.len(), 4);
     assert_eq!(config.apps[1].start, Start::OnDemand);
-    assert_eq!(config.apps[1].command.as_deref(), Some(Path::new("/x/jupyter-lab")));
+    assert_eq!(config.apps[1].command, ["/x/jupyter-lab"]);
+    let custom = &config.apps[2];
+    assert_eq!(custom.command, ["panel", "serve", "--port={port}"]);
+    assert_eq!(
+        (custom.port, custom.prefix, custom.health.as_str()),
+        (Some(5006), Prefix::Strip, "/up")
+    );
+    assert_eq!(
+        (custom.memory_max, custom.idle_stop),
+        (Some(2 << 30), Some(Duration::from_secs(900)))
+    );
+    assert_eq!(config.apps[3].shares, None);
     assert_eq!(config.mounts[0].path, Path::new("/data"));
     assert_eq!(config.log.format, model::Format::Json);
 }
@@ -115,6 +127,19 @@ name = "second"
 kind = "jupyterlab"
 command = "/x/jupyter-lab"
 start = "on-demand"
+[[app]]
+name = "panel"
+kind = "custom"
+command = ["panel", "serve", "--port={port}"]
+ports = [5006]
+prefix = "strip"
+health = "/up"
+memory_max = "2 GiB"
+idle_stop_minutes = 15
+[[app]]
+name = "jupyter"
+kind = "jupyter"
+server = "own"
 [[mount]]
 name = "workspace"
 driver = "directory"
@@ -132,7 +157,7 @@ fn every_key_of_the_schema_is_read_and_no_other() {
     listen::read(&root, None, &mistakes, &Desk);
     parts::instance(&root, &Desk);
     parts::identity(&root);
-    parts::apps(&root);
+    parts::apps::apps(&root);
     parts::mounts(&root, Path::new("/ws"));
     parts::log(&root);
     let asked: BTreeSet<String> =

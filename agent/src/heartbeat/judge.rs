@@ -134,6 +134,8 @@ mod tests {
             next_start: None,
             message: "what happened".into(),
             last_end: None,
+            kernel_ends: Vec::new(),
+            shares: None,
         }
     }
 

@@ -77,6 +77,14 @@ pub fn start_keeper(program: &Program, stderr: std::fs::File) -> Result<Child, C
         .map_err(|source| CommandError::Start { program: program.program.clone(), source })
 }
 
+/// Starts a program that shares our outputs and that we wait for.
+pub fn start_attended(program: &Program) -> Result<Child, CommandError> {
+    let mut command = Command::from(prepared(program));
+    command
+        .spawn()
+        .map_err(|source| CommandError::Start { program: program.program.clone(), source })
+}
+
 /// Starts a program that says by its exit code what it saw, and is left alone if it hangs.
 pub fn start_look(program: &Program) -> Result<Child, CommandError> {
     let mut command = Command::from(prepared(program));

@@ -2,6 +2,7 @@
 
 pub mod environment;
 pub mod group;
+pub mod memory;
 pub mod threads;
 
 use std::fs;
@@ -48,12 +49,22 @@ impl ProcessId {
 }
 
 /// The fields of `/proc/PID/stat` that are used here; see `proc_pid_stat(5)`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     pub state: char,
     pub parent: i32,
+    pub group: i32,
     pub session: i32,
+    /// The controlling terminal; 0 if there is none.
+    pub terminal: i32,
+    /// The group in the foreground of that terminal.
+    pub foreground: i32,
+    /// Time on a CPU, in ticks of 10 ms.
+    pub cpu_ticks: u64,
     pub start_ticks: u64,
+    pub resident_pages: u64,
+    /// As `waitpid(2)` would say it; 0 while the process lives or where we may not know.
+    pub exit_status: i32,
 }
 
 impl Stat {
@@ -66,10 +77,23 @@ impl Stat {
         let (_, fields) = text.rsplit_once(") ")?;
         let mut fields = fields.split(' ');
         let state = fields.next()?.chars().next()?;
-        let parent = fields.next()?.parse().ok()?;
-        let session = fields.nth(1)?.parse().ok()?;
-        let start_ticks = fields.nth(15)?.parse().ok()?;
-        Some(Self { state, parent, session, start_ticks })
+        // From here on a field's place is its number in the manual less 4.
+        let fields: Vec<&str> = fields.collect();
+        let number = |place: usize| fields.get(place)?.trim_end().parse::<i64>().ok();
+        let whole = |place| number(place).and_then(|number| i32::try_from(number).ok());
+        let count = |place: usize| fields.get(place)?.trim_end().parse::<u64>().ok();
+        Some(Self {
+            state,
+            parent: whole(0)?,
+            group: whole(1)?,
+            session: whole(2)?,
+            terminal: whole(3)?,
+            foreground: whole(4)?,
+            cpu_ticks: count(10)?.saturating_add(count(11)?),
+            start_ticks: count(18)?,
+            resident_pages: count(20).unwrap_or_default(),
+            exit_status: whole(48).unwrap_or_default(),
+        })
     }
 }
 
@@ -104,6 +128,25 @@ pub fn descendants(root: i32) -> Vec<i32> {
         at += 1;
     }
     found.split_off(1)
+}
+
+/// The children of a process, as the kernel lists them; cheaper than [`descendants`].
+pub fn children(pid: i32) -> Vec<i32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let of = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).ok();
+    let lists: Vec<String> = threads.filter_map(|thread| of(thread.ok()?)).collect();
+    lists
+        .iter()
+        .flat_map(|list| list.split_whitespace())
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+/// The command line of a process, its program's name first; empty for one that has ended.
+pub fn command_line(pid: i32) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let parts = bytes.split(|byte| *byte == 0).filter(|part| !part.is_empty());
+    parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect()
 }
 
 /// Every process in the session that this one leads, itself included.
@@ -154,6 +197,12 @@ pub async fn ended(pid: i32) {
     }
 }
 
+/// Takes the end of a child, so that the kernel forgets it; one that lives is left alone.
+pub fn reap(pid: i32) {
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    drop(waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)).map_err(io::Error::from));
+}
+
 /// How many files this process may have open.
 pub fn file_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _hard)| soft)
@@ -180,6 +229,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_child_is_listed_and_how_it_ended_can_be_read_before_it_is_reaped() {
+        let mut child =
+            std::process::Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(children(ProcessId::own().unwrap().pid).contains(&pid));
+        let ended =
+            std::iter::repeat_with(|| Stat::read(pid).unwrap()).find(|stat| stat.state == 'Z');
+        assert_eq!(ended.unwrap().exit_status, 3 << 8);
+        child.wait().unwrap();
+        assert_eq!(command_line(pid), Vec::<String>::new());
+    }
+
+    #[test]
     fn own_process_is_alive_and_a_recycled_pid_is_not() {
         let own = ProcessId::own().unwrap();
         assert!(own.alive());
@@ -189,9 +251,10 @@ mod tests {
 
     #[test]
     fn a_command_name_with_brackets_does_not_shift_the_fields() {
-        let line = "7 (a) b (c)) S 5 7 6 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 0 0";
+        let line = "7 (a) b (c)) S 5 7 6 34816 9 4194560 1 0 0 0 3 4 0 0 20 0 1 0 987 0 12";
         let stat = Stat::parse(line).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.session), ('S', 5, 6));
-        assert_eq!(stat.start_ticks, 987);
+        assert_eq!((stat.state, stat.parent, stat.group, stat.session), ('S', 5, 7, 6));
+        assert_eq!((stat.terminal, stat.foreground, stat.cpu_ticks), (34816, 9, 7));
+        assert_eq!((stat.start_ticks, stat.resident_pages, stat.exit_status), (987, 12, 0));
     }
 }

@@ -54,3 +54,17 @@ pub fn by_descriptor(signals: &[nix::sys::signal::Signal]) -> io::Result<SignalF
     set.thread_block()?;
     Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
+
+/// Ends this process by a signal, as whatever it stood for was ended; returns if that is no signal
+/// that ends a process.
+pub fn die_of(signal: nix::sys::signal::Signal) {
+    // A core file of ours would say nothing about it.
+    drop(nix::sys::prctl::set_dumpable(false).map_err(io::Error::from));
+    #[expect(unsafe_code, reason = "there is no safe way to give up a signal's handler")]
+    // SAFETY: the default action runs no code of ours.
+    unsafe {
+        // SIGKILL has no other action, and says so by an error.
+        drop(nix::sys::signal::signal(signal, SigHandler::SigDfl).map_err(io::Error::from));
+    }
+    drop(nix::sys::signal::raise(signal).map_err(io::Error::from));
+}

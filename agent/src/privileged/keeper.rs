@@ -37,7 +37,7 @@ use crate::base::chain::Chain;
 use crate::base::limits;
 use crate::os::command::{self, CommandError};
 use crate::os::file::{self, FileError};
-use crate::os::process::{self, ProcessId};
+use crate::os::process::{self, ProcessId, memory};
 use crate::os::socket::{self, SocketError};
 use crate::os::{clock, signals};
 
@@ -106,6 +106,9 @@ fn start(folder: &Folder) -> Result<run::Keeper, KeepError> {
     let taken = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
     let signals = signals::by_descriptor(&taken).map_err(KeepError::SetUp)?;
     let launch = read_launch(&folder.launch())?;
+    if let Some(group) = &launch.group {
+        memory::enter(group).map_err(KeepError::SetUp)?;
+    }
     let own = std::process::id().to_string();
     let lock = file::lock(&folder.lock(), &own)
         .map_err(KeepError::Lock)?

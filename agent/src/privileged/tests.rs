@@ -31,15 +31,20 @@ fn root() -> RootConfig {
         own_workspace: false,
         folder: "/mnt/stationd/workspace/Users/ada".into(),
         environment: BTreeMap::from([("TZ".into(), "Europe/Paris".into())]),
-        apps: vec![AppRoot {
-            name: AppName::parse("jupyterlab").unwrap(),
-            kind: Kind::JupyterLab,
-            command: Vec::new(),
-        }],
+        apps: vec![AppRoot::plain(
+            AppName::parse("jupyterlab").unwrap(),
+            Kind::JupyterLab,
+            Vec::new(),
+        )],
     }
 }
 
 const JUPYTERLAB: &str = "\
+/usr/bin/stationd
+attend
+--folder
+/run/stationd/apps/jupyterlab
+--
 /opt/stationd/tools/bin/jupyter-lab
 --no-browser
 --ServerApp.base_url=/apps/jupyterlab/

@@ -48,6 +48,8 @@ use crate::proxy::{Body, Caller, Direction, Inner};
 pub(super) struct Owner {
     pub(super) app: String,
     pub(super) caller: Caller,
+    /// Where it was opened.
+    pub(super) path: Arc<str>,
 }
 
 /// Asks the app for a websocket. Any answer but 101 is passed on as it is.
@@ -299,6 +301,6 @@ fn note(
     if last.is_none_or(|last| now.saturating_sub(last) >= NOTE_EVERY) {
         *last = Some(now);
         let activity = &inner.outside.activity;
-        activity.websocket_data(&owner.app, &owner.caller, direction);
+        activity.websocket_data(&owner.app, &owner.caller, &owner.path, direction);
     }
 }

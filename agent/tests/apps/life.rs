@@ -10,7 +10,7 @@ use station_proto::cause::CauseKind;
 use stationd::apps::{AppsError, Seen};
 use stationd::os::process;
 
-use crate::rig::{Home, LIMIT, lab, without_keepers};
+use crate::rig::{ALIVE, Home, LIMIT, lab, without_keepers};
 
 #[tokio::test]
 async fn it_starts_answers_stops_and_leaves_nothing() {
@@ -19,7 +19,7 @@ async fn it_starts_answers_stops_and_leaves_nothing() {
     let seen = life.phase(AppPhase::Ready).await;
     assert_eq!((seen.generation, seen.failures, seen.wanted), (1, 0, true));
     assert_eq!(seen.activity.unwrap().busy, 1);
-    assert_eq!(home.processes(), 2);
+    assert_eq!(home.processes(), ALIVE);
     let mode = fs::metadata(seen.socket.parent().unwrap()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
     let lines = life.apps.logs("jupyterlab", 10).await.unwrap();
@@ -50,7 +50,7 @@ async fn a_second_life_adopts_the_same_process() {
     let life = home.live();
     let first = life.phase(AppPhase::Ready).await;
     life.end().await;
-    assert_eq!(home.processes(), 2, "the end of stationd ends no app");
+    assert_eq!(home.processes(), ALIVE, "the end of stationd ends no app");
     let life = home.live();
     let second = life.phase(AppPhase::Ready).await;
     assert_eq!((second.pid, second.generation), (first.pid, 1));
@@ -96,7 +96,7 @@ async fn a_killed_app_is_started_again_with_its_cause() {
     assert_eq!((end.kind, end.signal), (CauseKind::Signal, Some(9)));
     assert_eq!(end.last_lines, ["serving /apps/jupyterlab/ token=…"]);
     life.until("ready again", |s| s.generation == 2 && s.phase == AppPhase::Ready).await;
-    assert_eq!(home.processes(), 2);
+    assert_eq!(home.processes(), ALIVE);
     life.end().await;
 }
 
@@ -113,7 +113,7 @@ async fn a_killed_keeper_takes_its_app_along_and_both_come_back() {
         life.until("ready again", |s| s.generation == 2 && s.phase == AppPhase::Ready).await;
     let end = second.last_end.unwrap();
     assert_eq!((end.kind, end.exit_code), (CauseKind::KeeperLost, None));
-    assert_eq!(home.processes(), 2);
+    assert_eq!(home.processes(), ALIVE);
     life.end().await;
 }
 
@@ -134,7 +134,7 @@ async fn keeper_and_stationd_killed_together_leave_one_instance() {
     let life = home.live();
     let second = life.phase(AppPhase::Ready).await;
     let end = second.last_end.unwrap().kind;
-    assert_eq!((end, second.generation, home.processes()), (CauseKind::KeeperLost, 2, 2));
+    assert_eq!((end, second.generation, home.processes()), (CauseKind::KeeperLost, 2, ALIVE));
     life.end().await;
 }
 

@@ -29,8 +29,10 @@ if os.path.exists(place + "/crash"):
 subprocess.Popen(["sleep", "300"], start_new_session=True)
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        assert self.path == "/apps/jupyterlab/api/kernels?no_track_activity=1", self.path
-        body = b'[{"execution_state": "busy"}]'
+        start, end = "/apps/jupyterlab/api/", "?no_track_activity=1"
+        assert self.path.startswith(start) and self.path.endswith(end), self.path
+        kernels = b'[{"id": "k", "execution_state": "busy"}]'
+        body = kernels if "kernels" in self.path else b"[]"
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -45,12 +47,15 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 Server(flags["ServerApp.sock"], Handler).serve_forever()
 "#;
 
+/// Processes of an app that runs: its attendant, the program, and what that has started.
+pub(crate) const ALIVE: usize = 3;
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// A home with everything in it; a supervision can be started on it again and again.
 pub(crate) struct Home {
     pub(crate) place: tempfile::TempDir,
     pub(crate) root: RootConfig,
+    pub(crate) idle_stop: Option<Duration>,
 }
 
 /// One life of the supervision, as stationd has one.
@@ -108,13 +113,13 @@ impl Home {
             own_workspace: false,
             folder: at("workspace/Users/ada"),
             environment: BTreeMap::new(),
-            apps: vec![AppRoot {
-                name: lab(),
-                kind: Kind::JupyterLab,
-                command: vec![at("tools/bin/lab").to_string_lossy().into_owned()],
-            }],
+            apps: vec![AppRoot::plain(
+                lab(),
+                Kind::JupyterLab,
+                vec![at("tools/bin/lab").to_string_lossy().into_owned()],
+            )],
         };
-        Self { place, root }
+        Self { place, root, idle_stop: None }
     }
 
     pub(crate) fn with_program() -> Self {
@@ -133,7 +138,8 @@ impl Home {
         let (tasks, _ended) = Tasks::new();
         let store = Store::open(&self.place.path().join("stationd.db"), &[FEATURE]).unwrap();
         let root = watch::Sender::new(Arc::new(self.root.clone()));
-        let specs = vec![Spec { name: lab(), start: StartOn::Boot }];
+        let (name, start) = (lab(), StartOn::Boot);
+        let specs = vec![Spec { name, start, idle_stop: self.idle_stop, shares: None }];
         let apps =
             apps::spawn(&tasks, store.clone(), Privileged::in_process(root.clone()), Some(specs));
         Life { tasks, store, apps, _root: root }

@@ -91,10 +91,10 @@ impl proxy::Pages for Outside {
 }
 
 impl proxy::Activity for Outside {
-    fn http(&self, app: &str, _: &proxy::Caller, path: &str) {
+    fn http(&self, app: &str, _: &proxy::Caller, _: &http::Method, path: &str) {
         self.active.lock().unwrap().push(format!("{app} {path}"));
     }
-    fn websocket_data(&self, app: &str, _: &proxy::Caller, direction: proxy::Direction) {
+    fn websocket_data(&self, app: &str, _: &proxy::Caller, _: &str, direction: proxy::Direction) {
         self.active.lock().unwrap().push(format!("{app} {direction:?}"));
     }
 }

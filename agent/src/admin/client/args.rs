@@ -72,6 +72,11 @@ pub enum Verb {
 pub enum AppVerb {
     /// Every configured app
     List,
+    /// One app: what it does, how it and its kernels ended, and what shows whether it is at work
+    Show {
+        #[arg(value_parser = AppName::parse)]
+        name: AppName,
+    },
     /// Start an app
     Start {
         #[arg(value_parser = AppName::parse)]

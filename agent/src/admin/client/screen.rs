@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use station_proto::app::{App, AppPhase};
+use station_proto::app::{App, AppActivity, AppPhase};
+use station_proto::cause::Cause;
 use station_proto::condition::Condition;
 use station_proto::event::Event;
 use station_proto::heartbeat::Heartbeat;
@@ -84,6 +85,46 @@ pub(super) fn apps(apps: &[App], now: Time) -> String {
         }
     }
     out
+}
+
+/// Everything that is known of one app.
+pub(super) fn app(app: &App, activity: &AppActivity, now: Time) -> String {
+    let mut out = apps(std::slice::from_ref(app), now);
+    if let Some(server) = &app.shares {
+        line(&mut out, format_args!("  another view of the server of {server}"));
+    }
+    if let Some(end) = &app.last_end {
+        line(&mut out, format_args!("\nLAST END\n  {}", cause(end, now)));
+        end.last_lines
+            .iter()
+            .for_each(|text| line(&mut out, format_args!("  | {}", printable(text))));
+    }
+    if !app.kernel_ends.is_empty() {
+        out.push_str("\nKERNELS THAT ENDED\n");
+    }
+    for end in app.kernel_ends.iter().rev() {
+        let which = end.path.as_deref().unwrap_or(&end.kernel);
+        line(&mut out, format_args!("  {}: {}", printable(which), cause(&end.cause, now)));
+    }
+    if !activity.sources.is_empty() {
+        let state = word(activity.state);
+        let since = activity.idle_since.map(|since| format!(" for {}", ago(since, now)));
+        line(&mut out, format_args!("\nACTIVITY: {state}{}", since.unwrap_or_default()));
+    }
+    for source in &activity.sources {
+        let (name, evidence) = (printable(&source.name), printable(&source.evidence));
+        line(&mut out, format_args!("  {:<8} {name}: {evidence}", word(source.state)));
+    }
+    if let Some(at) = activity.stops_at {
+        line(&mut out, format_args!("  stops at {at} if it stays idle"));
+    }
+    out
+}
+
+fn cause(cause: &Cause, now: Time) -> String {
+    let action =
+        if cause.action.is_empty() { String::new() } else { format!("\n    → {}", cause.action) };
+    format!("{} ago: {}{action}", ago(cause.at, now), printable(&cause.message))
 }
 
 /// `1 kernel`, `3 kernels`

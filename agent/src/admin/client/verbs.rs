@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use serde::Serialize;
 use serde_json::json;
 use station_proto::api::{DownReport, LoginLink};
-use station_proto::app::{App, AppLogs};
+use station_proto::app::{App, AppActivity, AppLogs};
 use station_proto::event::Event;
 use station_proto::heartbeat::Heartbeat;
 use station_proto::time::Time;
@@ -103,6 +103,14 @@ async fn app(station: &Connection, verb: &AppVerb, printer: &Printer) -> Result<
             }
             return text(&screen::apps(&apps, Time(clock::now().wall)));
         }
+        AppVerb::Show { name } => {
+            let app: App = get(station, &format!("/v1/apps/{name}")).await?;
+            let activity: AppActivity = get(station, &format!("/v1/apps/{name}/activity")).await?;
+            if printer.json {
+                return print_json(&json!({ "app": app, "activity": activity }));
+            }
+            return text(&screen::app(&app, &activity, Time(clock::now().wall)));
+        }
         AppVerb::Logs { name, lines } => {
             let logs: AppLogs =
                 get(station, &format!("/v1/apps/{name}/logs?lines={lines}")).await?;
@@ -137,8 +145,13 @@ async fn warn_of_kernels(
     printer: &Printer,
 ) -> Result<(), ClientError> {
     let app: App = get(station, &format!("/v1/apps/{name}")).await?;
-    match app.kernels {
-        Some(count) if count > 0 && !printer.json => {
+    let (count, also) = (app.kernels.unwrap_or_default(), app.shares);
+    match also {
+        Some(server) if !printer.json => {
+            let kernels = screen::kernels(count);
+            text(&format!("{name} shares the server of {server}: this ends both, with {kernels}\n"))
+        }
+        None if count > 0 && !printer.json => {
             text(&format!("this ends {} of {name}\n", screen::kernels(count)))
         }
         _ => Ok(()),

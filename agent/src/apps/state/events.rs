@@ -12,6 +12,7 @@ pub(in crate::apps) enum StopBy {
     /// It left the configuration.
     Left,
     NotReady,
+    Idle,
 }
 
 /// What can happen.
@@ -30,6 +31,8 @@ pub(in crate::apps) enum Event {
     Restart,
     /// A request came for an app that starts on demand.
     Demand,
+    /// It has been idle for long enough; a request starts it again.
+    Idle,
     /// Everything is to stop; what is wanted stays as it is.
     Down,
     /// It is not in the configuration any more.
@@ -67,7 +70,8 @@ pub(in crate::apps) enum Effect {
     },
     /// The keeper did not manage: end it and everything that belongs to the app.
     ForceEnd,
-    SaveWanted(bool),
+    /// What the user has said, if anything that still holds.
+    SaveWanted(Option<bool>),
     SaveEnd(Cause),
     Note {
         kind: &'static str,
@@ -89,6 +93,7 @@ pub(super) fn stopping(by: StopBy) -> &'static str {
         StopBy::User => "being stopped on request",
         StopBy::Down => "being stopped with everything else",
         StopBy::Left => "being stopped: it left the configuration",
+        StopBy::Idle => "being stopped: nobody has used it for long enough",
         StopBy::NotReady => "being ended: it did not answer within 60 s of its start",
     }
 }

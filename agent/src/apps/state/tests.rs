@@ -125,7 +125,7 @@ fn one_event_from_ready() {
 #[test]
 fn a_stop_is_remembered_and_a_down_is_not() {
     let mut bench = Bench::ready();
-    assert!(bench.step(Event::Stop).contains(&Effect::SaveWanted(false)));
+    assert!(bench.step(Event::Stop).contains(&Effect::SaveWanted(Some(false))));
     bench.step(Event::Ended(cause(CauseKind::UserStop)));
     assert_eq!((bench.app.phase(), bench.app.wanted), (AppPhase::Stopped, false));
 
@@ -190,7 +190,7 @@ fn what_left_the_configuration_is_stopped_with_that_reason() {
 fn a_stop_during_the_launch_is_done_after_it() {
     let mut bench = Bench::new(StartOn::Boot, None);
     bench.all([Event::NothingBefore, Event::Found]);
-    assert_eq!(bench.step(Event::Stop), [Effect::SaveWanted(false)]);
+    assert_eq!(bench.step(Event::Stop), [Effect::SaveWanted(Some(false))]);
     let effects = bench.step(Event::Launched { pid: 7 });
     assert!(effects.contains(&Effect::Stop { by: StopBy::User }));
     let effects = bench.step(Event::Ended(cause(CauseKind::UserStop)));

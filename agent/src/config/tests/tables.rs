@@ -155,17 +155,33 @@ app = [1] => 1 app: is a number; it must be a table
 [[app]] ; name = 'A' ; kind = 'jupyterlab' => 2 app.name: is not a name
 [[app]] ; name = 'jupyter' ; kind = 'jupyterlab' \
     => 2 app.name: is kept for the classic view of JupyterLab, at /apps/jupyter/; give the app
-[[app]] ; name = 'jupyter' ; kind = 'jupyter' => 3 app.kind: not supported by this release
-[[app]] ; name = 'a' ; kind = 'jupyter' \
-    => 3 app.kind: not supported by this release; use "jupyterlab"
-[[app]] ; name = 'a' ; kind = 'rstudio' => 3 app.kind: not supported by this release
-[[app]] ; name = 'a' ; kind = 'custom' => 3 app.kind: not supported by this release
+[[app]] ; name = 'a' ; kind = 'jupyter' ; server = 'shared' \
+    => 4 app.server: no app of kind "jupyterlab" whose server could be shared
+[[app]] ; name = 'a' ; kind = 'custom' => 1 app.command: is missing; add command = ["PROGRAM"
+[[app]] ; name = 'a' ; kind = 'custom' ; command = ['x'] \
+    => 4 app.command: not said where the app listens; add ports = [PORT], or let it listen on {socket}
+[[app]] ; name = 'a' ; kind = 'custom' ; command = ['x', '{prot}', '{socket}'] \
+    => 4 app.command: {prot} is not known; write one of {port}, {socket}, {prefix}, {base_url}, {folder}, or {{prot}}
+[[app]] ; name = 'a' ; kind = 'custom' ; command = ['x', '{port}', '{socket}'] \
+    => 4 app.command: stands for the one port in ports
+[[app]] ; name = 'a' ; kind = 'custom' ; command = ['./x', '{socket}'] => 4 app.command: not an absolute
+[[app]] ; name = 'a' ; kind = 'custom' ; command = ['x'] ; ports = [1, 2] => 5 app.ports: from 1024
+[[app]] ; name = 'a' ; kind = 'custom' ; command = ['x'] ; ports = [8000, 8001] \
+    => 5 app.ports: an app is reached at one port; name exactly one
+[[app]] ; name = 'a' ; kind = 'custom' ; command = ['x'] ; ports = [8000] ; health = 'up' \
+    => 6 app.health: is not a path
+[[app]] ; name = 'a' ; kind = 'rstudio' ; memory_max = '8' => 4 app.memory_max: is not a size; write
+[[app]] ; name = 'a' ; kind = 'rstudio' ; memory_max = '1MiB' => 4 app.memory_max: cannot be a limit
+[[app]] ; name = 'a' ; kind = 'rstudio' ; idle_stop_minutes = 0 \
+    => 4 app.idle_stop_minutes: is out of range
 [[app]] ; name = 'a' ; kind = 'x' => 3 app.kind: is not a kind of app
 [[app]] ; name = 'a' ; kind = 'jupyterlab' ; start = 'never' => 4 app.start: "boot", "on-demand"
 [[app]] ; name = 'a' ; kind = 'jupyterlab' ; command = 'x' => 4 app.command: is not an absolute path
 [[app]] ; name = 'a' ; kind = 'jupyterlab' ; command = '~/x' => 4 app.command: without ~
-[[app]] ; name = 'a' ; kind = 'jupyterlab' ; ports = [1] \
-    => 4 app.ports: not supported by this release; remove app.ports
+[[app]] ; name = 'a' ; kind = 'jupyterlab' ; ports = [8000] \
+    => 4 app.ports: is a key of apps of kind "custom"; remove it
+[[app]] ; name = 'a' ; kind = 'jupyterlab' ; server = 'own' \
+    => 4 app.server: is a key of apps of kind "jupyter"
 "#,
     );
     let twice = [("1:5", "app.name", "named twice, first in 1.toml line 2")];

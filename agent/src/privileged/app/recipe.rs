@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::attend::rstudio::Files;
+use crate::attend::{self, Arguments, Ending, Target};
+use crate::base::text::placeholders;
 use crate::privileged::{AppRoot, RootConfig};
 
 /// What kinds of app there are; a new one is one arm in each `match` of this file.
@@ -18,6 +21,10 @@ use crate::privileged::{AppRoot, RootConfig};
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     JupyterLab,
+    /// Notebook 7, and nbclassic.
+    Jupyter,
+    RStudio,
+    Custom,
 }
 
 impl Kind {
@@ -25,6 +32,9 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::JupyterLab => "jupyterlab",
+            Self::Jupyter => "jupyter",
+            Self::RStudio => "rstudio",
+            Self::Custom => "custom",
         }
     }
 
@@ -32,13 +42,24 @@ impl Kind {
     pub fn open(self) -> &'static str {
         match self {
             Self::JupyterLab => "lab",
+            Self::Jupyter => "tree",
+            Self::RStudio | Self::Custom => "",
         }
+    }
+
+    /// Whether it has kernels and Jupyter's API.
+    pub fn is_jupyter(self) -> bool {
+        matches!(self, Self::JupyterLab | Self::Jupyter)
     }
 
     /// The program that is looked for.
     pub(in crate::privileged) fn program(self) -> &'static str {
         match self {
             Self::JupyterLab => "jupyter-lab",
+            Self::Jupyter => "jupyter-notebook",
+            Self::RStudio => "rserver",
+            // Its command is always configured.
+            Self::Custom => "",
         }
     }
 }
@@ -67,23 +88,95 @@ pub(in crate::privileged) struct Recipe {
     pub(in crate::privileged) environment: BTreeMap<String, String>,
     /// The working directory: local, and the app's own.
     pub(in crate::privileged) folder: PathBuf,
+    pub(in crate::privileged) memory_max: Option<u64>,
 }
 
-/// The whole launch of one app.
+/// The whole launch of one app: the attendant, which starts the program.
 pub(in crate::privileged) fn build(root: &RootConfig, app: &AppRoot, given: &Given) -> Recipe {
-    let mut arguments: Vec<String> = app.command.iter().skip(1).cloned().collect();
+    let folder = root.sockets.join(app.name.as_str());
+    let mut command = vec![given.program.display().to_string()];
+    command.extend(app.command.iter().skip(1).cloned());
+    let mut attended = Arguments {
+        folder: folder.clone(),
+        work: None,
+        relay: None,
+        shared: root.group.is_some(),
+        ending: Ending::Plain,
+        command,
+    };
     match app.kind {
-        Kind::JupyterLab => arguments.extend(jupyterlab(root, app)),
+        Kind::JupyterLab => {
+            attended.command.extend(jupyter(root, app));
+            attended.command.extend(LAB.map(str::to_owned));
+        }
+        Kind::Jupyter => attended.command.extend(jupyter(root, app)),
+        Kind::RStudio => {
+            attended.work = Some(root.folder.clone());
+            attended.relay = Some(Target::Inner);
+            attended.ending = Ending::RStudio;
+            attended.command.extend(rstudio(root, app, &folder));
+        }
+        Kind::Custom => {
+            attended.work = Some(root.folder.clone());
+            attended.relay = Some(app.port.map_or(Target::Inner, Target::Port));
+            let value = |name: &str| placeholder(root, app, &folder, name);
+            for word in &mut attended.command {
+                *word = placeholders::filled(word, value);
+            }
+        }
     }
     Recipe {
-        program: given.program.clone(),
-        arguments,
+        program: root.keeper.clone(),
+        arguments: attended.line(),
         environment: environment(root, app, given),
-        folder: root.sockets.join(app.name.as_str()),
+        folder,
+        memory_max: app.memory_max,
     }
 }
 
-fn jupyterlab(root: &RootConfig, app: &AppRoot) -> Vec<String> {
+/// What a custom app is told of its place.
+fn placeholder(root: &RootConfig, app: &AppRoot, folder: &Path, name: &str) -> Option<String> {
+    match name {
+        "port" => app.port.map(|port| port.to_string()),
+        "socket" => Some(folder.join(attend::INNER).display().to_string()),
+        "prefix" => Some(format!("/apps/{}", app.name)),
+        "base_url" => Some(format!("/apps/{}/", app.name)),
+        "folder" => Some(root.folder.display().to_string()),
+        _ => None,
+    }
+}
+
+/// RStudio Server, open source, without a login of its own: nobody but the user reaches its socket.
+fn rstudio(root: &RootConfig, app: &AppRoot, folder: &Path) -> Vec<String> {
+    let Files { data, cookie_key, database, session } = Files::of(folder);
+    let flag = |name: &str, value: &dyn std::fmt::Display| format!("--{name}={value}");
+    vec![
+        // As root it would go into the background, and look ended.
+        flag("server-daemonize", &0),
+        flag("server-user", &root.user.name),
+        flag("server-working-dir", &folder.display()),
+        flag("server-data-dir", &data.display()),
+        flag("server-pid-file", &folder.join("rserver.pid").display()),
+        flag("database-config-file", &database.display()),
+        flag("secure-cookie-key-file", &cookie_key.display()),
+        flag("rsession-config-file", &session.display()),
+        flag("auth-none", &1),
+        flag("www-socket", &folder.join(attend::INNER).display()),
+        flag("www-root-path", &format_args!("/apps/{}/", app.name)),
+        flag("www-frame-origin", &"same"),
+        flag("www-same-site", &"lax"),
+        flag("www-verify-user-agent", &0),
+    ]
+}
+
+/// These would ask servers on the internet.
+const LAB: [&str; 3] = [
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.news_url=None",
+    "--LabApp.extension_manager=readonly",
+];
+
+fn jupyter(root: &RootConfig, app: &AppRoot) -> Vec<String> {
     let socket = root.socket(&app.name);
     let mut arguments = vec![
         "--no-browser".to_owned(),
@@ -104,10 +197,6 @@ fn jupyterlab(root: &RootConfig, app: &AppRoot) -> Vec<String> {
         "--ServerApp.shutdown_no_activity_timeout=0".to_owned(),
         "--MappingKernelManager.cull_idle_timeout=0".to_owned(),
         "--TerminalManager.cull_inactive_timeout=0".to_owned(),
-        // These would ask servers on the internet.
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate".to_owned(),
-        "--LabApp.news_url=None".to_owned(),
-        "--LabApp.extension_manager=readonly".to_owned(),
     ];
     if root.user.uid == 0 {
         arguments.push("--ServerApp.allow_root=True".to_owned());

@@ -81,6 +81,9 @@ pub struct Launch {
     pub spec: String,
     pub program: Program,
     pub log: PathBuf,
+    /// The control group that the keeper enters first, with all that it starts.
+    #[serde(default)]
+    pub group: Option<PathBuf>,
 }
 
 /// `keeper.json`: who runs.
@@ -118,6 +121,8 @@ pub enum StopBy {
     Left,
     /// It did not answer in time.
     NotReady,
+    /// Nobody used it for long enough.
+    Idle,
     /// SIGTERM came to the keeper.
     Signal,
     /// A later release's reason.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
@@ -10,6 +11,7 @@ use super::sweep;
 use crate::base::limits;
 use crate::os::command::{self, Program};
 use crate::os::file;
+use crate::os::process::memory;
 use crate::privileged::app::{find, folders, recipe};
 use crate::privileged::{AppRoot, Refusal, RootConfig, failed};
 
@@ -24,22 +26,35 @@ pub(in crate::privileged) async fn start(
     let given = recipe::Given { program, generation, path: find::login_path(root).await };
     let folder = Folder::of(&root.keepers, &app.name);
     folders::prepare(root, app, &folder).await?;
+    let recipe = recipe::build(root, app, &given);
+    let group = recipe.memory_max.and_then(|bytes| limited(&root.instance, app, bytes));
     let launch = Launch {
         version: VERSION,
         app: app.name.clone(),
         generation,
         unit: root.unit(&app.name, generation),
         spec: root.fingerprint(&app.name).unwrap_or_default(),
-        program: under_account(root, recipe::build(root, app, &given)),
+        program: under_account(root, recipe),
         log: root.log(&app.name),
+        group,
     };
     let text = serde_json::to_vec_pretty(&launch).map_err(|error| failed(&error))?;
     file::write_atomic(&folder.launch(), &text, 0o600).map_err(|error| failed(&error))?;
     keep(root, &folder).await
 }
 
+/// A control group with the limit. Without the right to make one there is no limit: the attendant
+/// reports what holds, and the app's message says so.
+fn limited(instance: &str, app: &AppRoot, bytes: u64) -> Option<PathBuf> {
+    let made = memory::make_group(&format!("stationd-{instance}-{}", app.name), bytes);
+    if let Err(error) = &made {
+        tracing::warn!(app = %app.name, %error, "memory_max cannot be enforced");
+    }
+    made.ok()
+}
+
 fn under_account(root: &RootConfig, recipe: recipe::Recipe) -> Program {
-    let recipe::Recipe { program, arguments, environment, folder } = recipe;
+    let recipe::Recipe { program, arguments, environment, folder, memory_max: _ } = recipe;
     Program { program, arguments, environment, folder, account: root.user.account() }
 }
 

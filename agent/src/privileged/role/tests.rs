@@ -30,11 +30,11 @@ fn root(place: &Path) -> RootConfig {
         own_workspace: false,
         folder: at("workspace"),
         environment: BTreeMap::from([("LANG".into(), "C".into())]),
-        apps: vec![AppRoot {
-            name: AppName::parse("lab").unwrap(),
-            kind: Kind::JupyterLab,
-            command: vec!["/nonexistent/lab".into()],
-        }],
+        apps: vec![AppRoot::plain(
+            AppName::parse("lab").unwrap(),
+            Kind::JupyterLab,
+            vec!["/nonexistent/lab".into()],
+        )],
     }
 }
 

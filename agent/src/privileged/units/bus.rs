@@ -229,6 +229,7 @@ fn variant(value: &Value) -> Variant<'_> {
     match value {
         Value::Text(text) => Variant::from(text.as_str()),
         Value::Texts(texts) => Variant::from(texts.clone()),
+        Value::Number(number) => Variant::from(*number),
         // The last word says whether a failure counts: it does.
         Value::Run(program, line) => Variant::from(vec![(program.as_str(), line.clone(), false)]),
     }

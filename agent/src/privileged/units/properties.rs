@@ -13,6 +13,7 @@ use crate::privileged::app::recipe::Recipe;
 pub(super) enum Value {
     Text(String),
     Texts(Vec<String>),
+    Number(u64),
     /// A program, and its command line from the program's name on.
     Run(String, Vec<String>),
 }
@@ -25,14 +26,17 @@ pub(super) fn of_app(user: &UnitUser, recipe: &Recipe, name: &str) -> Properties
     let program = recipe.program.display().to_string();
     let arguments = recipe.arguments.iter().map(|argument| literal(argument));
     let line = std::iter::once(program.clone()).chain(arguments).collect();
-    vec![
+    let memory = recipe.memory_max.map(|bytes| ("MemoryMax", Value::Number(bytes)));
+    let mut properties = vec![
         ("Description", Value::Text(format!("{name}, an app of stationd"))),
         ("User", Value::Text(user.name.clone())),
         ("WorkingDirectory", Value::Text(recipe.folder.display().to_string())),
         ("Environment", Value::Texts(environment.collect())),
         ("SyslogIdentifier", Value::Text(name.to_owned())),
         ("ExecStart", Value::Run(program, line)),
-    ]
+    ];
+    properties.extend(memory);
+    properties
 }
 
 /// systemd.service(5), "Command lines": `$$` is a dollar sign, and a single one begins a variable.
@@ -61,6 +65,7 @@ mod tests {
             arguments: vec!["--a=${HOME} %n".into()],
             environment: BTreeMap::from([("A".into(), "b c".into())]),
             folder: "/run/stationd/apps/lab".into(),
+            memory_max: Some(1 << 30),
         };
         let text = |text: &str| Value::Text(text.to_owned());
         let line = ["/opt/lab", "--a=$${HOME} %n"].map(str::to_owned).to_vec();
@@ -71,6 +76,7 @@ mod tests {
             ("Environment", Value::Texts(vec!["A=b c".into()])),
             ("SyslogIdentifier", text("lab")),
             ("ExecStart", Value::Run("/opt/lab".into(), line)),
+            ("MemoryMax", Value::Number(1 << 30)),
         ];
         assert_eq!(of_app(&user, &recipe, "lab"), expected);
     }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret;
 use station_proto::api::{DownReport, LoginLink};
-use station_proto::app::AppLogs;
+use station_proto::app::{AppActivity, AppLogs};
 use station_proto::problem::Problem;
 use station_proto::time::Time;
 use tokio::sync::{oneshot, watch};
@@ -55,6 +55,10 @@ impl Control for Parts {
             };
             done.map_err(|error| refused(&error))
         })
+    }
+
+    fn activity(&self, name: &str) -> Result<AppActivity, Box<Problem>> {
+        self.apps.activity(name).map_err(|error| refused(&error))
     }
 
     fn logs(&self, name: &str, lines: usize) -> Answer<AppLogs> {

@@ -25,5 +25,7 @@ pub(in crate::wiring) fn app(seen: &Seen) -> App {
         next_start: seen.next_start,
         message,
         last_end: seen.last_end.clone(),
+        kernel_ends: seen.kernel_ends.clone(),
+        shares: seen.shares.as_ref().map(ToString::to_string),
     }
 }

@@ -9,21 +9,28 @@ use crate::proxy::{Entry, Prefix, State, Table, Target, Unavailable, Why};
 const CLASSIC: &str = "jupyter";
 
 pub(in crate::wiring) fn table(apps: &[Seen]) -> Table {
-    let mut table: Table =
-        apps.iter().map(|seen| (seen.name.to_string(), Entry::App(target(seen)))).collect();
+    let mut table: Table = apps.iter().map(|seen| (seen.name.to_string(), entry(seen))).collect();
     if let Some(lab) = apps.iter().find(|seen| seen.kind == "jupyterlab") {
-        let below = lab.prefix.trim_end_matches('/').to_owned();
-        let root = format!("{below}/tree");
-        table.entry(CLASSIC.to_owned()).or_insert(Entry::Redirect { root, below });
+        table.entry(CLASSIC.to_owned()).or_insert(view(&lab.prefix));
     }
     table
+}
+
+fn entry(seen: &Seen) -> Entry {
+    if seen.shares.is_some() { view(&seen.prefix) } else { Entry::App(target(seen)) }
+}
+
+/// The classic view of the server that lives at `prefix`.
+fn view(prefix: &str) -> Entry {
+    let below = prefix.trim_end_matches('/').to_owned();
+    Entry::Redirect { root: format!("{below}/tree"), below }
 }
 
 fn target(seen: &Seen) -> Target {
     Target {
         socket: seen.socket.clone(),
         peer_uid: seen.uid,
-        prefix: Prefix::Keep,
+        prefix: if seen.keeps_prefix { Prefix::Keep } else { Prefix::Strip },
         state: state(seen),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::ids::InstanceId;
-use crate::config::{App, AppKind, Config, Paths};
+use crate::config::{App, AppKind, Config, Paths, Prefix};
 use crate::privileged::{AppRoot, Holder, Kind, NoUser, RootConfig, UnitUser, environment};
 use crate::wiring::Outside;
 
@@ -22,10 +22,16 @@ pub(in crate::wiring) fn root_config(
     let user = user(config, units)?;
     let workspace = workspace(config, paths);
     let folder = workspace.join(config.instance.folder_of(&user.name));
-    let app = |app: &App| AppRoot {
-        name: app.name.clone(),
-        kind: kind(app.kind),
-        command: app.command.iter().map(|path| path.display().to_string()).collect(),
+    let app = |app: &App| {
+        let plain = AppRoot::plain(app.name.clone(), kind(app.kind), app.command.clone());
+        AppRoot {
+            port: app.port,
+            keeps_prefix: plain.keeps_prefix && app.prefix == Prefix::Keep,
+            health: app.health.clone(),
+            memory_max: app.memory_max,
+            shares: app.shares.clone(),
+            ..plain
+        }
     };
     Ok(RootConfig {
         instance: instance.map_or(ONE_INSTANCE, InstanceId::short).to_owned(),
@@ -74,5 +80,8 @@ pub(in crate::wiring) fn workspace<'a>(config: &'a Config, paths: &'a Paths) -> 
 fn kind(kind: AppKind) -> Kind {
     match kind {
         AppKind::JupyterLab => Kind::JupyterLab,
+        AppKind::Jupyter => Kind::Jupyter,
+        AppKind::RStudio => Kind::RStudio,
+        AppKind::Custom => Kind::Custom,
     }
 }

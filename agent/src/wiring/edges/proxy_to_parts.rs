@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use http::Response;
+use http::{Method, Response};
 
 use super::front_to_identity::session_id;
 use super::front_to_web::{Site, app_unknown};
-use crate::apps::Apps;
+use crate::apps::{Apps, Use};
 use crate::base::chain::Chain;
 use crate::identity::Identity;
 use crate::os::clock;
@@ -17,7 +17,7 @@ use crate::web::Fault;
 
 /// Joins the proxy to sessions, apps and pages.
 pub(in crate::wiring) fn outside(identity: &Identity, apps: &Apps, site: &Arc<Site>) -> Outside {
-    let users = Arc::new(Users(identity.clone()));
+    let users = Arc::new(Users(identity.clone(), apps.clone()));
     Outside {
         activity: Arc::<Users>::clone(&users),
         sessions: users,
@@ -26,7 +26,7 @@ pub(in crate::wiring) fn outside(identity: &Identity, apps: &Apps, site: &Arc<Si
     }
 }
 
-struct Users(Identity);
+struct Users(Identity, Apps);
 
 impl Users {
     /// Notes the use of a session; `false` if it has ended.
@@ -37,12 +37,17 @@ impl Users {
 }
 
 impl Activity for Users {
-    /// The gate has noted the request already.
-    fn http(&self, _app: &str, _caller: &Caller, _path: &str) {}
+    /// The gate has noted the use of the session already.
+    fn http(&self, app: &str, _caller: &Caller, method: &Method, path: &str) {
+        self.1.used(app, Use::Request { method: method.as_str(), path });
+    }
 
     /// Work of a kernel keeps the session, even if nobody touches the page.
-    fn websocket_data(&self, _app: &str, caller: &Caller, _direction: Direction) {
+    fn websocket_data(&self, app: &str, caller: &Caller, path: &str, direction: Direction) {
         self.touch(caller);
+        if direction == Direction::FromClient {
+            self.1.used(app, Use::Message { path });
+        }
     }
 }
 

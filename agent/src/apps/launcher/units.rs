@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::launcher::{End, Found, Unit};
-use super::logs;
+use super::{End, Found, Unit};
+use crate::apps::logs;
 use crate::base::ids::AppName;
 use crate::os::process;
 use crate::privileged::keeper::files::{Kept, StopBy};

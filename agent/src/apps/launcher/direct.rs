@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::launcher::{self, End, Found, Unit};
+use super::{End, Found, Unit, kill};
 use crate::base::ids::AppName;
 use crate::base::limits;
 use crate::os::process;
@@ -42,7 +42,7 @@ impl Direct {
     pub(super) async fn recover(&self, app: &AppName) -> Found {
         let folder = self.folder(app);
         let Some(kept) = keeper::read::<Kept>(&folder.kept()) else {
-            launcher::kill(&self.privileged, app, None).await;
+            kill(&self.privileged, app, None).await;
             return Found::Nothing;
         };
         let generation = kept.generation;
@@ -52,7 +52,7 @@ impl Direct {
         if kept.keeper.alive() {
             return Found::Running(Unit { app: app.clone(), kept });
         }
-        launcher::kill(&self.privileged, app, None).await;
+        kill(&self.privileged, app, None).await;
         let same_boot = kept.keeper.boot_id == process::boot_id();
         let end = if same_boot { End::KeeperLost } else { End::OtherBoot };
         Found::Ended { generation, end }
@@ -74,7 +74,7 @@ impl Direct {
                 if let Some(exit) = exit_of(&folder, &unit.kept) {
                     return End::Exit(exit);
                 }
-                launcher::kill(&self.privileged, &unit.app, Some(unit.kept.generation)).await;
+                kill(&self.privileged, &unit.app, Some(unit.kept.generation)).await;
                 return End::KeeperLost;
             }
             tokio::time::sleep(CONNECT_AGAIN).await;

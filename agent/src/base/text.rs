@@ -1,0 +1,3 @@
+//! Small things about texts, without I/O.
+
+pub mod placeholders;
