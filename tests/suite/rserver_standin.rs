@@ -49,10 +49,16 @@ impl Place {
 
     /// A server as a supervisor has to start it.
     fn server(&self) -> Command {
+        let mut server = self.files();
+        server.arg("--auth-none=1").arg("--www-verify-user-agent").arg("0");
+        server
+    }
+
+    /// The same without what lets everybody in.
+    fn files(&self) -> Command {
         let mut command = process::command(&process::binary("rserver").unwrap());
         command.env("HOME", self.at("home")).env("FAKE_RSERVER_VAR", self.at("var"));
         command.env("FAKE_RSERVER_POLL_MS", "200").kill_on_drop(true);
-        command.arg("--auth-none=1").arg("--www-verify-user-agent").arg("0");
         for (name, file) in [
             ("www-socket", "s"),
             ("server-data-dir", "data"),
@@ -72,7 +78,11 @@ impl Place {
     }
 
     async fn start(&self) -> Child {
-        let server = self.server().arg("--server-daemonize=0").spawn().unwrap();
+        self.started(self.server()).await
+    }
+
+    async fn started(&self, mut server: Command) -> Child {
+        let server = server.arg("--server-daemonize=0").spawn().unwrap();
         self.listens().await;
         server
     }
@@ -120,6 +130,13 @@ impl Place {
         eventually("the end of the session", LIMIT, gone).await.unwrap();
     }
 
+    /// What whoever looks for idleness reads.
+    fn executing(&self) -> String {
+        let sessions = self.at("home/.local/share/rstudio/sessions");
+        let file = sessions.join("active/session-00000001/properites/executing");
+        std::fs::read_to_string(file).unwrap()
+    }
+
     fn traces(&self) -> (bool, bool) {
         traces(&self.at("home"))
     }
@@ -138,7 +155,7 @@ fn refused(output: &Output, word: &str) {
 async fn what_the_real_one_does_not_take_is_refused() {
     let place = Place::new();
     refused(&place.run(&["--no-such-thing=1"]).await, "'--no-such-thing' is not recognised");
-    refused(&place.run(&["--auth-none=0"]).await, "twice");
+    refused(&place.run(&["--www-socket=/s"]).await, "twice");
     let mut server = process::command(&process::binary("rserver").unwrap());
     server.args(["--server-daemonize=0", "--www-port=8787"]);
     refused(&process::run(server, LIMIT).await.unwrap(), "does not listen on 0.0.0.0:8787");
@@ -157,7 +174,7 @@ async fn an_unreadable_key_of_the_system_ends_it_without_a_word() {
     // Root can read everything, but an empty key is none for anybody.
     place.write("var/session-rpc-key", if geteuid().is_root() { "" } else { "key" });
     let key = place.at("var/session-rpc-key");
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o000)).unwrap();
     let output = place.run(&["--server-daemonize=0"]).await;
     assert_eq!((output.status.code(), output.all().as_str()), (Some(1), ""));
     std::fs::remove_file(key).unwrap();
@@ -190,6 +207,40 @@ async fn redirects_are_absolute_and_follow_what_the_proxy_says() {
 }
 
 #[tokio::test]
+async fn strangers_meet_a_sign_in_page_or_nothing() {
+    let place = Place::new();
+    let mut server = place.files();
+    server.args(["--auth-none=0", "--www-enable-origin-check=1", "--www-root-path=/r/"]);
+    server.args(["--www-allow-origin", "friend.example"]);
+    let _server = place.started(server).await;
+    let answer = place.get("/", "").await;
+    assert!(answer.contains("location: http://own/r/unsupported_browser.htm\r\n"), "{answer}");
+    let agent = "User-Agent: Mozilla/5.0\r\n";
+    let answer = place.get("/", agent).await;
+    assert!(answer.contains("location: http://own/r/auth-sign-in?appUri=%2F\r\n"), "{answer}");
+    let page = place.get("/auth-sign-in", agent).await;
+    assert!(page.contains("Sign In") && page.contains("; path=/r; HttpOnly\r\n"), "{page}");
+    let refused = place.call("/rpc/client_init", "", &json!([])).await;
+    assert_eq!(refused["error"]["message"], "Unauthorized");
+    for (origin, expect) in
+        [("https://evil.example", "400"), ("https://own", "302"), ("https://friend.example", "302")]
+    {
+        let answer = place.get("/", &format!("{agent}Origin: {origin}\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expect}")), "{origin}: {answer}");
+    }
+    assert_eq!(place.session(), None);
+}
+
+#[tokio::test]
+async fn a_slow_start_answers_503_to_everything() {
+    let place = Place::new();
+    let mut server = place.server();
+    server.env("FAKE_RSERVER_SLOW_MS", "3600000");
+    let _server = place.started(server).await;
+    assert!(place.get("/", "").await.starts_with("HTTP/1.1 503"));
+}
+
+#[tokio::test]
 async fn a_call_needs_the_token_twice_and_the_last_client() {
     let place = Place::new();
     let _server = place.start().await;
@@ -212,16 +263,17 @@ async fn a_session_suspends_when_its_work_is_done_and_comes_back() {
     let place = Place::new();
     let _server = place.start().await;
     let client = place.client().await["clientId"].as_str().unwrap().to_owned();
-    place.call("/rpc/console_input", &client, &json!([600])).await;
+    place.call("/rpc/console_input", &client, &json!([2_000])).await;
     let busy = place.call("/events/get_events", &client, &json!([])).await;
     assert_eq!(busy["result"][0]["data"]["value"], true, "{busy}");
+    assert_eq!(place.executing(), "1");
     let session = place.session().unwrap();
     signal(session, Signal::SIGUSR1).unwrap();
     // It answers while it works, so it has not gone at the signal.
     place.call("/events/get_events", &client, &json!([])).await;
     assert_eq!(place.traces(), (false, true));
     place.session_ends().await;
-    assert_eq!(place.traces(), (true, false));
+    assert_eq!((place.traces(), place.executing().as_str()), ((true, false), "0"));
     let back = place.client().await;
     assert_eq!((&back["resumed"], &back["had_abend"]), (&json!(true), &json!(false)));
     // A forced one does not wait for the work.

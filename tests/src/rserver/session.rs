@@ -83,7 +83,8 @@ struct Call {
 pub async fn serve(started: Started) -> Result<i32> {
     let mut suspend = signal(SignalKind::user_defined1())?;
     let mut force = signal(SignalKind::user_defined2())?;
-    let files = Files::below(&std::env::var_os("HOME").context("HOME is not set")?.into())?;
+    let home = std::env::var_os("HOME").context("HOME is not set")?;
+    let files = Files::below(Path::new(&home))?;
     let (resumed, abend) = (files.was("suspended-session"), files.was("abend"));
     files.forget("suspended-session");
     files.mark("abend")?;
@@ -143,7 +144,7 @@ async fn accept(listener: UnixListener, session: Arc<Session>) {
 }
 
 impl Files {
-    fn below(home: &PathBuf) -> Result<Self> {
+    fn below(home: &Path) -> Result<Self> {
         let sessions = home.join(".local/share/rstudio/sessions");
         let properties = sessions.join("active/session-00000001/properites");
         fs::create_dir_all(&properties)?;
