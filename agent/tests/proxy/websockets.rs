@@ -153,6 +153,7 @@ async fn a_stop_sends_close_between_frames() {
     halfway.write_all(&HELLO[..8]).await.unwrap();
     within(halfway.read_exact(&mut [0; 8])).await.unwrap();
     let (mut deaf, _) = rig.websocket("/apps/lab/do/ws/deaf").await;
+    until(|| rig.proxy.open_tunnels() == 3).await;
     rig.tasks.cancel();
     // What the app has to say before its own Close arrives.
     let mut rest = Vec::new();
