@@ -34,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::HOST;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
@@ -43,7 +44,8 @@ use tokio::time::timeout;
 use crate::base::limits;
 use crate::base::tasks::Tasks;
 use forward::{ForwardError, Upload};
-use headers::About;
+use headers::rewrite::Below;
+use headers::{About, Back};
 use metrics::Metrics;
 use pages::{Asked, State as Shown};
 use pool::Pool;
@@ -83,7 +85,8 @@ pub struct Target {
 pub enum Prefix {
     /// It does (Jupyter's `base_url`): the path goes through as it came.
     Keep,
-    /// It does not (RStudio): the prefix is taken off and told in header fields.
+    /// It does not (RStudio): the prefix is taken off and told in header fields, and put before the
+    /// addresses in its answers.
     Strip,
 }
 
@@ -375,21 +378,23 @@ impl Inner {
                 websocket,
             },
         );
-        if target.prefix == Prefix::Strip {
-            strip(&mut head, name, caller.tls);
-        }
+        let below = match target.prefix {
+            Prefix::Keep => None,
+            Prefix::Strip => Some(strip(&mut head, name, caller.tls)),
+        };
         head.version = http::Version::HTTP_11;
         let (upload, uploaded) = Upload::new(body, &self.metrics.bytes_to_app);
         let request = Request::from_parts(head, upload);
         match client {
             None => {
                 let request = (request, uploaded);
-                let cookie = &caller.cookie_name;
-                forward::forward(pool, request, cookie, &self.tasks, &self.metrics).await
+                let back = Back { cookie_name: &caller.cookie_name, below: below.as_ref() };
+                forward::forward(pool, request, back, &self.tasks, &self.metrics).await
             }
             Some(client) => {
                 let app = name.to_owned();
-                let owner = Owner { app, caller, path: path.unwrap_or_default() };
+                let path = path.unwrap_or_default();
+                let owner = Owner { app, caller, path, below };
                 tunnel::open(self, pool, request, client, owner).await
             }
         }
@@ -464,12 +469,13 @@ fn asked_websocket(request: &Request<Incoming>) -> bool {
     *request.method() == http::Method::GET && headers::asks_websocket(request.headers())
 }
 
-fn strip(head: &mut http::request::Parts, name: &str, tls: bool) {
-    let Some(target) = head.uri.path_and_query() else {
-        return;
-    };
-    headers::announce_prefix(&mut head.headers, &format!("/apps/{name}"), target.as_str(), tls);
-    if let Some(stripped) = route::stripped(target, name) {
-        head.uri = Uri::from(stripped);
+fn strip(head: &mut http::request::Parts, name: &str, tls: bool) -> Below {
+    let prefix = format!("/apps/{name}");
+    if let Some(target) = head.uri.path_and_query() {
+        headers::announce_prefix(&mut head.headers, &prefix, target.as_str(), tls);
+        if let Some(stripped) = route::stripped(target, name) {
+            head.uri = Uri::from(stripped);
+        }
     }
+    Below { prefix, host: head.headers.get(HOST).cloned() }
 }

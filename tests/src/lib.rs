@@ -4,6 +4,7 @@
 //! machine with systemd that the package is installed on; [`http::Client`] a browser
 //! without a screen; [`kernel::Kernel`] a notebook without one; [`browser::Browser`] a real one.
 //! [`standin`] takes JupyterLab's place where a test needs an app that misbehaves on demand.
+//! [`rserver`] stands in for RStudio Server.
 //!
 //! [`mod@bench`] measures.
 //!
@@ -21,6 +22,7 @@ pub mod jupyter;
 pub mod kernel;
 pub mod machine;
 pub mod process;
+pub mod rserver;
 pub mod standin;
 pub mod station;
 

@@ -11,6 +11,8 @@ mod jupyter;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod rserver_standin;
+#[cfg(test)]
 mod startup;
 #[cfg(test)]
 mod transfer;

@@ -20,7 +20,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::base::tasks::Tasks;
 use crate::proxy::Body;
-use crate::proxy::headers;
+use crate::proxy::headers::{self, Back};
 use crate::proxy::metrics::Metrics;
 use crate::proxy::pool::{ConnectError, Link, Names, Pool, Taken};
 
@@ -111,7 +111,7 @@ const SUSPECT: Duration = Duration::from_millis(200);
 pub(super) async fn forward(
     pool: &Arc<Pool>,
     (request, uploaded): (Request<Upload>, Uploaded),
-    cookie_name: &str,
+    back: Back<'_>,
     tasks: &Tasks,
     metrics: &Metrics,
 ) -> Result<Response<Body>, ForwardError> {
@@ -137,7 +137,7 @@ pub(super) async fn forward(
         tasks.work(async move { drop(link.connection.await) });
         None
     };
-    Ok(down(answer, link, pool, (cookie_name, metrics)))
+    Ok(down(answer, link, pool, (back, metrics)))
 }
 
 /// Makes an app's answer into ours.
@@ -145,11 +145,11 @@ pub(super) fn down(
     answer: Response<Incoming>,
     link: Option<Link>,
     pool: &Arc<Pool>,
-    (cookie_name, metrics): (&str, &Metrics),
+    (back, metrics): (Back<'_>, &Metrics),
 ) -> Response<Body> {
     let (mut head, incoming) = answer.into_parts();
     head.version = Version::HTTP_11;
-    headers::to_client(&mut head.headers, cookie_name, false);
+    headers::to_client(&mut head.headers, back, false);
     let mut download =
         Download { incoming, link, pool: Arc::clone(pool), bytes: metrics.bytes_to_client.clone() };
     download.settle();

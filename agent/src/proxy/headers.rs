@@ -2,7 +2,10 @@
 //!
 //! Hop-by-hop fields (RFC 9110, 7.6.1) and those that `Connection` names stay here; what we say
 //! about the client is overwritten, never appended; our own credentials never reach an app. All
-//! other fields, repeated ones too, go through as they came.
+//! other fields, repeated ones too, go through as they came. Addresses in the answers of an app that
+//! does not know its prefix are another matter ([`rewrite`]).
+
+pub mod rewrite;
 
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, HeaderName, SET_COOKIE, TE,
@@ -11,6 +14,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 
 use crate::base::ids::TOKEN_PREFIX;
+use rewrite::Below;
 
 /// What an app is told about the client, and what it is not.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +28,15 @@ pub struct About<'a> {
     pub by_token: bool,
     /// Ask the app for a websocket.
     pub websocket: bool,
+}
+
+/// The way back of an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Back<'a> {
+    /// The name of our cookie.
+    pub cookie_name: &'a str,
+    /// Where the app lives, if it does not know.
+    pub below: Option<&'a Below>,
 }
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -87,7 +100,8 @@ pub fn announce_prefix(headers: &mut HeaderMap, prefix: &str, target: &str, tls:
 }
 
 /// Makes an app's fields into those that the client gets. An app cannot set our cookie.
-pub fn to_client(headers: &mut HeaderMap, cookie_name: &str, switched: bool) {
+pub fn to_client(headers: &mut HeaderMap, back: Back<'_>, switched: bool) {
+    let Back { cookie_name, below } = back;
     let gone = unwanted(headers, is_hop);
     for name in gone {
         headers.remove(name);
@@ -99,6 +113,9 @@ pub fn to_client(headers: &mut HeaderMap, cookie_name: &str, switched: bool) {
         for value in all.into_iter().filter(|value| !is_ours(value)) {
             headers.append(SET_COOKIE, value);
         }
+    }
+    if let Some(below) = below {
+        rewrite::to_client(headers, below);
     }
     if switched {
         headers.insert(CONNECTION, UPGRADE_TOKEN);

@@ -39,7 +39,8 @@ use crate::base::limits;
 use crate::os::clock;
 use crate::proxy::forward::{self, ForwardError, Upload};
 use crate::proxy::frames::{self, Seen};
-use crate::proxy::headers;
+use crate::proxy::headers::rewrite::Below;
+use crate::proxy::headers::{self, Back};
 use crate::proxy::pool::{Link, Names, Pool};
 use crate::proxy::{Body, Caller, Direction, Inner};
 
@@ -50,6 +51,8 @@ pub(super) struct Owner {
     pub(super) caller: Caller,
     /// Where it was opened.
     pub(super) path: Arc<str>,
+    /// Where the app lives, if it does not know.
+    pub(super) below: Option<Below>,
 }
 
 /// Asks the app for a websocket. Any answer but 101 is passed on as it is.
@@ -79,13 +82,13 @@ pub(super) async fn open(
         // It ends with the answer's body, or at once when it hands the stream over.
         inner.tasks.work(async move { drop(connection.await) });
     }
+    let back = Back { cookie_name: &owner.caller.cookie_name, below: owner.below.as_ref() };
     if !switched {
-        let about = (&*owner.caller.cookie_name, &inner.metrics);
-        return Ok(forward::down(answer, None, pool, about));
+        return Ok(forward::down(answer, None, pool, (back, &inner.metrics)));
     }
     let (mut head, _no_body) = answer.into_parts();
     head.version = Version::HTTP_11;
-    headers::to_client(&mut head.headers, &owner.caller.cookie_name, true);
+    headers::to_client(&mut head.headers, back, true);
     inner.tasks.work(relay(Arc::clone(inner), client, upstream, owner));
     let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
     Ok(Response::from_parts(head, empty))

@@ -164,6 +164,29 @@ async fn fields_are_as_they_should_be() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_does_not_know_its_prefix_is_not_left() {
+    let rig = Rig::start().await;
+    for (to, expect) in [
+        ("~x", "/apps/studio/x"),
+        ("http:~~HOST~apps~studio~x", "/apps/studio/x"),
+        ("https:~~HOST:443~x", "/apps/studio/x"),
+        ("http:~~127.0.0.1:8787", "/apps/studio/"),
+        ("http:~~elsewhere.example~x", "http://elsewhere.example/x"),
+        ("x", "x"),
+    ] {
+        let answer = rig.ask(&format!("GET /apps/studio/do/moved/{to}"), "").await;
+        assert!(answer.contains(&format!("location: {expect}\r\n")), "{to}: {answer}");
+        assert!(answer.contains("set-cookie: a=1; Path=/apps/studio/; HttpOnly\r\n"), "{answer}");
+        assert!(answer.contains("set-cookie: b=2\r\n"), "{answer}");
+    }
+    // An app that knows its prefix is believed.
+    let answer = rig.ask("GET /apps/lab/do/moved/~x", "").await;
+    assert!(answer.contains("location: /x\r\n"), "{answer}");
+    assert!(answer.contains("set-cookie: b=2; Domain=localhost\r\n"), "{answer}");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paths_arrive_byte_for_byte() {
     let rig = Rig::start().await;
     let mut paths: Vec<String> =

@@ -173,6 +173,16 @@ async fn answer(
             .header("X-CaSe", "kept")
             .body(whole("cookies"))
             .unwrap(),
+        ("moved", to) => {
+            let host = request.headers().get("Host").and_then(|host| host.to_str().ok());
+            Response::builder()
+                .status(StatusCode::FOUND)
+                .header("Location", to.replace("HOST", host.unwrap_or_default()).replace('~', "/"))
+                .header("Set-Cookie", "a=1; Path=/; HttpOnly")
+                .header("Set-Cookie", "b=2; Domain=localhost")
+                .body(whole("moved"))
+                .unwrap()
+        }
         ("ws", how) => websocket(&mut request, how, &tasks),
         ("status", code) => Response::builder().status(code).body(whole("status")).unwrap(),
         _ => {
@@ -241,6 +251,9 @@ fn websocket(request: &mut Request<Incoming>, how: &str, tasks: &Tasks) -> Respo
         .header("Upgrade", "websocket")
         .header("Sec-WebSocket-Accept", "accepted")
         .header("Sec-WebSocket-Protocol", "v1.kernel.websocket.jupyter.org");
+    if request.uri().query() == Some("cookie") {
+        answer = answer.header("Set-Cookie", "w=1; Path=/");
+    }
     if let Some(extensions) = extensions {
         answer = answer.header("Sec-WebSocket-Extensions", extensions);
     }

@@ -51,6 +51,22 @@ async fn bytes_go_through_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cookie_of_the_handshake_is_bound_to_the_prefix() {
+    let rig = Rig::start().await;
+    let (stream, head) = rig.websocket("/apps/studio/do/ws?cookie").await;
+    assert_eq!(status(&head), 101, "{head}");
+    assert!(head.contains("Set-Cookie: w=1; Path=/apps/studio/\r\n"), "{head}");
+    let (other, head) = rig.websocket("/apps/lab/do/ws?cookie").await;
+    assert!(head.contains("Set-Cookie: w=1; Path=/\r\n"), "{head}");
+    // An answer that is no 101 goes the same way.
+    let (_, head) = rig.websocket("/apps/studio/do/moved/~x").await;
+    assert!(head.to_lowercase().contains("location: /apps/studio/x\r\n"), "{head}");
+    drop((stream, other));
+    until(|| rig.proxy.open_tunnels() == 0).await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_side_may_close_first() {
     let rig = Rig::start().await;
     let (mut stream, head) = rig.websocket("/apps/lab/do/ws/half").await;
@@ -137,6 +153,7 @@ async fn a_stop_sends_close_between_frames() {
     halfway.write_all(&HELLO[..8]).await.unwrap();
     within(halfway.read_exact(&mut [0; 8])).await.unwrap();
     let (mut deaf, _) = rig.websocket("/apps/lab/do/ws/deaf").await;
+    until(|| rig.proxy.open_tunnels() == 3).await;
     rig.tasks.cancel();
     // What the app has to say before its own Close arrives.
     let mut rest = Vec::new();

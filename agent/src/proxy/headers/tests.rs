@@ -1,6 +1,8 @@
 //! What goes through and what stays here.
 
 use super::*;
+
+const BACK: Back<'_> = Back { cookie_name: "st", below: None };
 use proptest::prelude::*;
 
 fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -158,7 +160,7 @@ fn a_websocket_keeps_what_it_needs() {
     assert_eq!(all(&headers, "connection"), ["Upgrade"]);
     assert_eq!(all(&headers, "sec-websocket-extensions"), ["permessage-deflate"]);
     let mut answer = map(&[("connection", "upgrade"), ("sec-websocket-accept", "a")]);
-    to_client(&mut answer, "st", true);
+    to_client(&mut answer, BACK, true);
     assert_eq!(all(&answer, "connection"), ["Upgrade"]);
     assert_eq!(all(&answer, "sec-websocket-accept"), ["a"]);
 }
@@ -175,7 +177,7 @@ fn answers_keep_every_set_cookie() {
         ("keep-alive", "timeout=5"),
         ("www-authenticate", "Basic"),
     ]);
-    to_client(&mut answer, "st", false);
+    to_client(&mut answer, BACK, false);
     assert_eq!(all(&answer, "set-cookie"), ["a=1", "b=2"]);
     assert_eq!(answer.len(), 3);
 }
@@ -201,7 +203,7 @@ proptest! {
         }
         let list = named.join(" , ");
         headers.insert(CONNECTION, HeaderValue::from_str(&list).unwrap());
-        to_client(&mut headers, "st", false);
+        to_client(&mut headers, BACK, false);
         let kept = |name: &String| named.contains(name) || is_hop(name) || name == "host";
         for name in &names {
             if !kept(name) {
