@@ -91,6 +91,14 @@ pub struct Activity {
     pub busy: u32,
 }
 
+/// What an app gets of the path of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gets {
+    Whole,
+    /// What comes after its prefix.
+    Rest,
+}
+
 /// Everything that is known of an app.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
@@ -123,8 +131,7 @@ pub struct Seen {
     pub uid: u32,
     /// `/apps/NAME/`
     pub prefix: String,
-    /// Whether that stays in the path of the requests that it gets.
-    pub keeps_prefix: bool,
+    pub gets: Gets,
     /// The path that a person opens.
     pub open: String,
     /// Another app, whose server it is.

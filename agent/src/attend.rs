@@ -30,6 +30,7 @@ use std::process::ExitCode;
 
 use crate::base::chain::Chain;
 use crate::os::command::CommandError;
+use crate::os::file::FileError;
 use crate::os::socket::SocketError;
 
 pub use self::arguments::{Arguments, Ending, Target};
@@ -50,7 +51,9 @@ enum AttendError {
     Signals(#[source] io::Error),
     #[error("cannot listen in the app's folder")]
     Listen(#[source] SocketError),
-    #[error("cannot write {path}")]
+    #[error("cannot write what the app needs")]
+    Write(#[source] FileError),
+    #[error("cannot make {path}")]
     Prepare { path: PathBuf, source: io::Error },
     #[error("the program cannot be started")]
     Start(#[source] CommandError),

@@ -10,6 +10,6 @@ pub mod conditions;
 pub mod ids;
 pub mod limits;
 pub mod moment;
-pub mod redact;
+
 pub mod tasks;
 pub mod text;

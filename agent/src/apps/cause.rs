@@ -7,8 +7,7 @@ use station_proto::cause::{Cause, CauseKind};
 use station_proto::time::Time;
 
 use super::launcher::End;
-use crate::attend::report::LastWord;
-use crate::os::process::memory::Memory;
+use crate::attend::report::{LastWord, Memory};
 use crate::privileged::keeper::files::{Exit, StopBy};
 
 /// The cause of an end; `now` is used where nobody wrote down the time.

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::base::{limits, redact};
+use crate::base::limits;
+use crate::base::text::redact;
 use crate::privileged::keeper::{START_MARK, numbered};
 
 #[derive(Debug, thiserror::Error)]

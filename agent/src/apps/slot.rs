@@ -9,7 +9,7 @@ use super::look::activity::{self, Facts, Source, State, wire};
 use super::look::probe::Answer;
 use super::look::uses::Uses;
 use super::store::Row;
-use super::{Activity, Seen, Spec, state};
+use super::{Activity, Gets, Seen, Spec, state};
 use crate::attend::report::Report;
 use crate::base::ids::AppName;
 use crate::base::moment::Moment;
@@ -161,7 +161,7 @@ impl Slot {
         let state = &self.state;
         let restart_pending = self.running.is_some() && self.running != root.fingerprint(name);
         let report = self.looked.report.as_ref().map(|(report, _)| report);
-        let keeps_prefix = root.app(name).is_none_or(|app| app.keeps_prefix);
+        let whole = root.app(name).is_none_or(|app| app.keeps_prefix);
         Seen {
             name: name.clone(),
             kind: kind.map_or("removed", |kind| kind.as_str()),
@@ -183,7 +183,7 @@ impl Slot {
             socket: root.socket(name),
             uid: root.user.uid,
             prefix: prefix(name),
-            keeps_prefix,
+            gets: if whole { Gets::Whole } else { Gets::Rest },
             open: format!("{}{}", prefix(name), kind.map_or("", |kind| kind.open())),
             shares: None,
         }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::os::process::memory::Memory;
+pub use crate::os::process::memory::Memory;
 
 /// The question: what is there, and what has ended after `after`?
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

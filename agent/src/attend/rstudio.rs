@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::sight::R_SESSION;
 use super::{AttendError, complain, prepare_error, tree};
-use crate::os::process;
+use crate::os::{file, process};
 
 /// How long sessions may take that are idle (SIGUSR1), and those that are not (SIGUSR2): what they
 /// hold is written to disk.
@@ -47,11 +47,15 @@ pub(super) fn prepare(folder: &Path, work: Option<&Path>) -> Result<(), AttendEr
     let files = Files::of(folder);
     fs::create_dir_all(&files.data).map_err(prepare_error(&files.data))?;
     let database = format!("provider=sqlite\ndirectory={}\n", files.data.display());
-    fs::write(&files.database, database).map_err(prepare_error(&files.database))?;
+    write(&files.database, &database)?;
     let work = work.map(|work| work.display().to_string()).unwrap_or_default();
     let session =
         format!("session-default-working-dir={work}\nsession-default-new-project-dir={work}\n");
-    fs::write(&files.session, session).map_err(prepare_error(&files.session))
+    write(&files.session, &session)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), AttendError> {
+    file::write_atomic(path, text.as_bytes(), 0o600).map_err(AttendError::Write)
 }
 
 /// Suspends every session: at once those that are idle, then the others.

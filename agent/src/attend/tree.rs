@@ -37,7 +37,7 @@ fn read(pid: i32) -> Option<Process> {
 }
 
 /// Whether a user's process, and nobody else's, listens on this port of 127.0.0.1; `None` if nobody
-/// does. See proc_net_tcp in proc(5).
+/// does. See `/proc/net/tcp` in proc(5).
 pub(super) fn listens(port: u16, uid: u32) -> Option<bool> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
     let lines: String = tables.into_iter().flatten().collect();

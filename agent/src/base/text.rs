@@ -1,3 +1,4 @@
 //! Small things about texts, without I/O.
 
 pub mod placeholders;
+pub mod redact;

@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use station_proto::problem::Problem;
 use tracing::{Span, debug, debug_span};
 
-use crate::base::redact;
+use crate::base::text::redact;
 use crate::front::gate::credential::{self, Found as FoundCookie};
 use crate::front::gate::{self, Bearer, Cookie, Facts, Policy, Refusal, Via};
 use crate::front::routes::{Answer, Body, Caller, Found, Routes};

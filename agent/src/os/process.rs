@@ -230,6 +230,7 @@ mod tests {
 
     #[test]
     fn a_child_is_listed_and_how_it_ended_can_be_read_before_it_is_reaped() {
+        #[expect(clippy::disallowed_methods, reason = "a child of the test's own")]
         let mut child =
             std::process::Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use station_proto::cause::{Cause, CauseKind};
 use station_proto::time::Time;
 
-use super::uses::EndAsked;
+use super::uses::{EndAsked, Whose};
 use crate::apps::cause;
 use crate::attend::report::Ended;
 
@@ -15,7 +15,10 @@ const ASKED: Duration = Duration::from_secs(15);
 /// The cause of a kernel's end, `ago` before now; `asked` are the requests of late.
 pub(in crate::apps) fn cause(ended: &Ended, asked: &[EndAsked], at: Duration) -> Cause {
     let on_request = asked.iter().any(|one| {
-        let names = one.kernel.as_ref().is_none_or(|kernel| *kernel == ended.kernel);
+        let names = match &one.whose {
+            Whose::Kernel(kernel) => *kernel == ended.kernel,
+            Whose::Notebook => true,
+        };
         // The request is noted before the kernel hears of it; clocks of two processes differ a bit.
         names
             && at.saturating_add(Duration::from_secs(1)) >= one.at
@@ -70,7 +73,7 @@ fn time(ended: &Ended) -> Time {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::os::process::memory::Memory;
+    use crate::attend::report::Memory;
 
     #[test]
     fn every_end_has_its_cause() {
@@ -93,7 +96,8 @@ mod tests {
         let oom = Ended { oom: Some(memory), ..ended(None, Some(9)) };
         let now = Duration::from_secs(1000);
         let asked = |kernel: Option<&str>, ago: u64| {
-            vec![EndAsked { at: now - Duration::from_secs(ago), kernel: kernel.map(str::to_owned) }]
+            let whose = kernel.map_or(Whose::Notebook, |id| Whose::Kernel(id.to_owned()));
+            vec![EndAsked { at: Duration::from_secs(1000 - ago), whose }]
         };
         let table = [
             (ended(Some(0), None), vec![], CauseKind::Exit, "exit code 0"),

@@ -31,12 +31,19 @@ pub(in crate::apps) struct Last {
     pub(in crate::apps) what: String,
 }
 
-/// Requests that end kernels, as far as they say which.
+/// A request that ends a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::apps) struct EndAsked {
     pub(in crate::apps) at: Duration,
-    /// Absent: it says a notebook, not a kernel.
-    pub(in crate::apps) kernel: Option<String>,
+    pub(in crate::apps) whose: Whose,
+}
+
+/// Which kernel is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::apps) enum Whose {
+    Kernel(String),
+    /// That of a notebook, of which only Jupyter knows the kernel.
+    Notebook,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -64,8 +71,8 @@ impl Uses {
         }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let used = all.entry(name.to_owned()).or_default();
-        if let Some(kernel) = ends {
-            used.ends.push(EndAsked { at: now, kernel });
+        if let Some(whose) = ends {
+            used.ends.push(EndAsked { at: now, whose });
             if used.ends.len() > ENDS {
                 used.ends.remove(0);
             }
@@ -143,21 +150,19 @@ fn reads(method: &str) -> bool {
 }
 
 /// Whether it asks for the end of a kernel, and of which.
-fn ends(name: &str, kind: Kind, what: Use<'_>) -> Option<Option<String>> {
+fn ends(name: &str, kind: Kind, what: Use<'_>) -> Option<Whose> {
     let Use::Request { method, path } = what else { return None };
     if !kind.is_jupyter() {
         return None;
     }
     let path = below(name, path);
     let kernel = || path.strip_prefix("/api/kernels/");
+    let of_kernel = |id: &str| Whose::Kernel(id.to_owned());
     match method {
-        "DELETE" if path.starts_with("/api/sessions/") => Some(None),
-        // A notebook that gets another kernel loses the one that it had.
-        "PATCH" if path.starts_with("/api/sessions/") => Some(None),
-        "DELETE" => kernel().map(|id| Some(id.to_owned())),
-        "POST" => {
-            kernel().and_then(|rest| rest.strip_suffix("/restart")).map(|id| Some(id.to_owned()))
-        }
+        // A notebook that gets another kernel (PATCH) loses the one that it had.
+        "DELETE" | "PATCH" if path.starts_with("/api/sessions/") => Some(Whose::Notebook),
+        "DELETE" => kernel().map(of_kernel),
+        "POST" => kernel().and_then(|rest| rest.strip_suffix("/restart")).map(of_kernel),
         _ => None,
     }
 }
@@ -200,10 +205,13 @@ mod tests {
     #[test]
     fn requests_that_end_kernels_say_which() {
         let of = |method, path| ends("a", Kind::JupyterLab, Use::Request { method, path });
-        assert_eq!(of("DELETE", "/apps/a/api/kernels/k-1"), Some(Some("k-1".into())));
-        assert_eq!(of("POST", "/apps/a/api/kernels/k-1/restart"), Some(Some("k-1".into())));
+        assert_eq!(of("DELETE", "/apps/a/api/kernels/k-1"), Some(Whose::Kernel("k-1".into())));
+        assert_eq!(
+            of("POST", "/apps/a/api/kernels/k-1/restart"),
+            Some(Whose::Kernel("k-1".into()))
+        );
         assert_eq!(of("POST", "/apps/a/api/kernels/k-1/interrupt"), None);
-        assert_eq!(of("DELETE", "/apps/a/api/sessions/s"), Some(None));
+        assert_eq!(of("DELETE", "/apps/a/api/sessions/s"), Some(Whose::Notebook));
         assert_eq!(of("GET", "/apps/a/api/kernels/k-1"), None);
     }
 

@@ -40,7 +40,7 @@ pub(in crate::config) fn apps(root: &Reader<'_>) -> Vec<App> {
         apps.push(app);
     }
     for (name, server) in sharing {
-        share(&mut apps, &name, server);
+        share(&mut apps, &name, &server);
     }
     if let Some(over) = names.get(APPS_MAX) {
         over.wrong(
@@ -109,9 +109,9 @@ fn app<'a>(table: &Reader<'a>, names: &mut Vec<Found<'a, AppName>>) -> Option<(A
 }
 
 /// The classic notebook shares the server of JupyterLab where there is one.
-fn share(apps: &mut [App], name: &AppName, server: Sharing<'_>) {
+fn share(apps: &mut [App], name: &AppName, server: &Sharing<'_>) {
     let lab = apps.iter().find(|app| app.kind == AppKind::JupyterLab).map(|app| app.name.clone());
-    match (&server, lab) {
+    match (server, lab) {
         (Some(found), _) if found.value == Server::Own => {}
         (Some(found), None) => found.wrong(
             "there is no app of kind \"jupyterlab\" whose server could be shared",

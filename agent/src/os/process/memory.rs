@@ -1,8 +1,8 @@
 //! What the kernel says of the memory of this process's control group. See cgroups(7): version 2,
 //! or the memory controller of version 1.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -54,12 +54,11 @@ fn read(group: &str, folder: &Path) -> Option<Memory> {
         let text = text(name)?;
         text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
     };
-    let (used, limit, killed) = match number("memory.current") {
-        Some(used) => (used, number("memory.max"), counted("memory.events")),
-        None => {
-            let limit = number("memory.limit_in_bytes").filter(|limit| *limit < NO_LIMIT);
-            (number("memory.usage_in_bytes")?, limit, counted("memory.oom_control"))
-        }
+    let (used, limit, killed) = if let Some(used) = number("memory.current") {
+        (used, number("memory.max"), counted("memory.events"))
+    } else {
+        let limit = number("memory.limit_in_bytes").filter(|limit| *limit < NO_LIMIT);
+        (number("memory.usage_in_bytes")?, limit, counted("memory.oom_control"))
     };
     let group = group.to_owned();
     Some(Memory { group, used_bytes: used, limit_bytes: limit, killed: killed.unwrap_or_default() })
@@ -83,21 +82,26 @@ fn make_in(own: &Path, name: &str, limit_bytes: u64) -> io::Result<PathBuf> {
     let first = own.join("memory.limit_in_bytes").exists();
     if !first {
         // Refused where the group has processes of its own and is not the root: version 2's rule.
-        fs::write(own.join("cgroup.subtree_control"), "+memory")?;
+        set(&own.join("cgroup.subtree_control"), "+memory")?;
     }
     fs::create_dir_all(&group)?;
     let file = if first { "memory.limit_in_bytes" } else { "memory.max" };
-    fs::write(group.join(file), limit_bytes.to_string())?;
+    set(&group.join(file), &limit_bytes.to_string())?;
     // Swap is no memory to compute in; where the kernel does not count it there is no such file.
     let swap = if first { "memory.memsw.limit_in_bytes" } else { "memory.swap.max" };
     let most = if first { limit_bytes } else { 0 };
-    drop(fs::write(group.join(swap), most.to_string()));
+    drop(set(&group.join(swap), &most.to_string()));
     Ok(group)
 }
 
 /// Moves this process into a group; what it starts from now on is there too.
 pub fn enter(group: &Path) -> io::Result<()> {
-    fs::write(group.join("cgroup.procs"), "0")
+    set(&group.join("cgroup.procs"), "0")
+}
+
+/// A file of the kernel's: one write is one order.
+fn set(file: &Path, value: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes())
 }
 
 #[cfg(test)]
@@ -107,7 +111,10 @@ mod tests {
     #[test]
     fn both_versions_are_read() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let write = |name: &str, text: &str| {
+            crate::os::file::write_atomic(&folder.path().join(name), text.as_bytes(), 0o600)
+                .unwrap();
+        };
         write("memory.usage_in_bytes", "4096\n");
         write("memory.limit_in_bytes", "9223372036854771712\n");
         write("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");

@@ -2,7 +2,7 @@
 
 use station_proto::app::AppPhase;
 
-use crate::apps::Seen;
+use crate::apps::{Gets, Seen};
 use crate::proxy::{Entry, Prefix, State, Table, Target, Unavailable, Why};
 
 /// The other name that JupyterLab's server answers to: its classic view.
@@ -30,7 +30,10 @@ fn target(seen: &Seen) -> Target {
     Target {
         socket: seen.socket.clone(),
         peer_uid: seen.uid,
-        prefix: if seen.keeps_prefix { Prefix::Keep } else { Prefix::Strip },
+        prefix: match seen.gets {
+            Gets::Whole => Prefix::Keep,
+            Gets::Rest => Prefix::Strip,
+        },
         state: state(seen),
     }
 }

@@ -91,6 +91,7 @@ impl Situation {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, read from top to bottom")]
 fn what_a_person_would_say() {
     use Kind::{Custom, RStudio};
     use State::{Active, Idle, Unknown};

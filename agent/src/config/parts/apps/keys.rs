@@ -12,6 +12,7 @@ use crate::config::reader::{Found, Reader};
 const KNOWN: [&str; 5] = ["port", "socket", "prefix", "base_url", "folder"];
 /// Less would end a server before it answers.
 const MEMORY_LEAST: u64 = 64 * MIB;
+const MEMORY_MOST: u64 = 1 << 60;
 const MIB: u64 = 1 << 20;
 const IDLE_MINUTES_MAX: i64 = 30 * 24 * 60;
 
@@ -107,7 +108,7 @@ pub(super) fn bytes(found: &Found<'_, String>) -> Option<u64> {
     };
     let bytes = number.parse::<u64>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
     match bytes {
-        Some(bytes) if bytes >= MEMORY_LEAST && bytes < 1 << 60 => Some(bytes),
+        Some(bytes) if (MEMORY_LEAST..MEMORY_MOST).contains(&bytes) => Some(bytes),
         Some(_) => {
             found.wrong(format!("{text:?} cannot be a limit"), "give at least \"64MiB\"");
             None
