@@ -1,5 +1,7 @@
 //! The real JupyterLab behind stationd: cells, and every way in which a part can die.
 
+mod ends;
+
 use std::time::Duration;
 
 use http::Method;

@@ -69,7 +69,8 @@ struct Attendant {
     tasks: Tasks,
     known: Shared,
     own: i32,
-    /// Kernels that are watched, with their memory when last seen.
+    /// Kernels that are watched, with their memory when last seen: one that is killed has none any more
+    /// while it ends.
     watched: BTreeMap<i32, u64>,
     told: mpsc::Sender<Gone>,
     stopping: bool,
@@ -176,7 +177,6 @@ impl Attendant {
     fn look(&mut self) {
         self.reap();
         let seen = below(self.own);
-        self.watched.retain(|pid, _| seen.kernels.iter().any(|kernel| kernel.pid == *pid));
         for kernel in &seen.kernels {
             if self.watched.insert(kernel.pid, kernel.memory_bytes).is_none() {
                 self.watch(kernel.id.clone(), kernel.pid);
