@@ -148,13 +148,13 @@ impl Identity {
     /// error, and the token has ended all the same: a restart before the disk is mended would
     /// bring it back.
     pub async fn revoke_token(&self, id: u64, now: Moment) -> Result<bool, StoreError> {
-        self.end_expired(now).await?;
-        let existed = self.inner.tokens.change(|table| table.remove(id));
-        if existed {
-            self.inner.tokens.owed(|owed| owed.insert(id, End::Revoked));
-            self.settle_tokens().await?;
-        }
-        Ok(existed)
+        let change = |table: &mut Table| (table.expire(mono_ms(now)), table.remove(id));
+        let (expired, existed) = self.inner.tokens.change(change);
+        let expired = expired.into_iter().map(|id| (id, End::Expired));
+        let revoked = existed.then_some((id, End::Revoked));
+        self.inner.tokens.owed(|owed| owed.extend(expired.chain(revoked)));
+        let settled = self.settle_tokens().await;
+        if existed { settled.map(|()| true) } else { Ok(false) }
     }
 
     /// Which token this is; `None` if there is none or it has ended. It does not count as use.
