@@ -13,4 +13,6 @@ mod login;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod transfer;
