@@ -4,6 +4,9 @@
 import { createRequire } from 'node:module';
 import { text } from 'node:stream/consumers';
 
+// What the library tells is no answer.
+console.debug = console.log = console.error;
+
 const { modules, baseUrl, token, code } = JSON.parse(await text(process.stdin));
 const require = createRequire(modules + '/');
 const { KernelManager, ServerConnection } = require('@jupyterlab/services');
