@@ -84,22 +84,19 @@ pub fn to_app(headers: &mut HeaderMap, about: &About<'_>) {
 fn vouch(headers: &mut HeaderMap, value: &str) {
     headers.remove(ORIGIN);
     headers.remove(REFERER);
-    match own_xsrf(headers) {
-        Some(own) => {
-            headers.entry(XSRF_TOKEN).or_insert(own);
-        }
-        None => {
-            let fields = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-            let pair = format!("_xsrf={value}");
-            let all: Vec<&[u8]> = fields.chain([pair.as_bytes()]).collect();
-            // One field: an app that joins several with a comma would misread the last.
-            if let (Ok(cookies), Ok(value)) =
-                (HeaderValue::from_bytes(&all.join(&b"; "[..])), HeaderValue::from_str(value))
-            {
-                headers.insert(COOKIE, cookies);
-                headers.insert(XSRF_TOKEN, value);
-            }
-        }
+    if let Some(own) = own_xsrf(headers) {
+        headers.entry(XSRF_TOKEN).or_insert(own);
+        return;
+    }
+    let fields = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let pair = format!("_xsrf={value}");
+    let all: Vec<&[u8]> = fields.chain([pair.as_bytes()]).collect();
+    // One field: an app that joins several with a comma would misread the last.
+    if let (Ok(cookies), Ok(value)) =
+        (HeaderValue::from_bytes(&all.join(&b"; "[..])), HeaderValue::from_str(value))
+    {
+        headers.insert(COOKIE, cookies);
+        headers.insert(XSRF_TOKEN, value);
     }
 }
 

@@ -111,7 +111,7 @@ async fn a_token_expires_over_restarts_and_use_does_not_prolong_it() {
     }
     let used = bench.identity.tokens(bench.now)[0].used.unwrap();
     assert_eq!(used, start().after(3 * HOUR).wall);
-    bench.now = start().after(5 * HOUR - Duration::from_millis(1));
+    bench.now = start().after(Duration::from_millis(5 * 3_600_000 - 1));
     assert!(holds(&bench, &text));
     bench.now = start().after(5 * HOUR);
     assert!(!holds(&bench, &text) && bench.identity.tokens(bench.now).is_empty());

@@ -152,6 +152,7 @@ impl Control for Parts {
     }
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "a problem travels in a box everywhere")]
 fn no_listener() -> Box<Problem> {
     let detail = "the public listener is not running: mend [listen] in the configuration";
     problem(StatusCode::CONFLICT, "no-listener", "nobody could log in", detail)
