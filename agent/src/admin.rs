@@ -19,6 +19,7 @@ pub mod links;
 pub mod rules;
 pub mod socket;
 pub mod status;
+pub mod tokens;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -29,6 +30,7 @@ use station_proto::app::{AppActivity, AppLogs};
 use station_proto::heartbeat::Status;
 use station_proto::node::Samples;
 use station_proto::problem::Problem;
+use station_proto::token::{NewToken, Token, TokenRequest};
 use tokio::sync::watch;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -56,6 +58,9 @@ pub trait Control: Send + Sync {
     fn activity(&self, name: &str) -> Result<AppActivity, Box<Problem>>;
     fn logs(&self, name: &str, lines: usize) -> Answer<AppLogs>;
     fn login_link(&self, next: &str) -> Answer<LoginLink>;
+    fn create_token(&self, wanted: TokenRequest) -> Answer<NewToken>;
+    fn tokens(&self) -> Vec<Token>;
+    fn revoke_token(&self, id: &str) -> Answer<()>;
     /// Stops every app, then the daemon.
     fn down(&self) -> Answer<DownReport>;
     /// The Prometheus text of this moment.
@@ -106,6 +111,8 @@ fn described() -> OpenApiRouter<Sources> {
         .routes(routes!(apps::restart))
         .routes(routes!(events::events))
         .routes(routes!(links::create))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
         .routes(routes!(links::down))
 }
 

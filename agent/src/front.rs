@@ -29,7 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -52,14 +52,22 @@ pub struct Session {
     pub assigned: bool,
 }
 
-/// A token that a bearer stands for.
+/// A token, or what stands for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// Names the token; never its secret.
     pub id: Arc<str>,
     pub user: Arc<str>,
-    /// It allows the action that was asked for.
+    /// It allows what was asked for.
     pub may: bool,
+}
+
+/// What a token is shown for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    pub action: &'static str,
+    /// The app, where it is about one.
+    pub app: Option<&'a str>,
 }
 
 /// What credentials are worth. Called on every request: answer from memory, never block.
@@ -68,8 +76,14 @@ pub trait Credentials: Send + Sync {
     fn session(&self, cookie: &str) -> Option<Session>;
     /// The gate let a request of this session pass.
     fn used(&self, session: &Session);
-    /// The living token of this bearer, and whether it allows `action`.
-    fn bearer(&self, token: &str, action: &str) -> Option<Token>;
+    /// The living token of this bearer, and whether it allows what is wanted.
+    fn bearer(&self, token: &str, wanted: Wanted<'_>) -> Option<Token>;
+    /// The living token that this value of an app's cookie stands for.
+    fn app_cookie(&self, value: &str, wanted: Wanted<'_>) -> Option<Token>;
+    /// The gate let a request of this token pass.
+    fn used_token(&self, token: &Token);
+    /// The `Set-Cookie` with which a browser goes on at `app` instead of with this token.
+    fn exchanged(&self, token: &str, app: &str) -> Option<HeaderValue>;
 }
 
 /// Why a person's browser does not get what it asked for.
@@ -112,6 +126,8 @@ pub struct Config {
     pub names: watch::Receiver<Arc<Names>>,
     /// `__Host-stationd-INST8` under TLS, `stationd-INST8` without.
     pub cookie_name: Arc<str>,
+    /// The cookie that stands for a token: `__Secure-stationd-INST8-app`, `stationd-INST8-app`.
+    pub app_cookie_name: Arc<str>,
     pub tls: Option<Tls>,
     pub connections: usize,
     pub head_timeout: Duration,
@@ -121,10 +137,15 @@ pub struct Config {
 
 impl Config {
     /// The settings of a listener without TLS, with the limits of `base::limits`.
-    pub fn new(names: watch::Receiver<Arc<Names>>, cookie_name: &str) -> Self {
+    pub fn new(
+        names: watch::Receiver<Arc<Names>>,
+        cookie_name: &str,
+        app_cookie_name: &str,
+    ) -> Self {
         Self {
             names,
             cookie_name: cookie_name.into(),
+            app_cookie_name: app_cookie_name.into(),
             tls: None,
             connections: limits::CONNECTIONS,
             head_timeout: limits::HEAD_TIMEOUT,

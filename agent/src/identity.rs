@@ -4,10 +4,12 @@
 //!   create_link ──► open ──redeem──► used ──redeem──► refused (login.reused)
 //!                     └──10 minutes, 32 newer ones──► expired ──redeem──► refused
 //!   redeem ──► session ──12 h without use, 7 d, logout, 1,024 newer ones──► ended
+//!   mint_token ──► token for one app ──its life, revoke_token──► ended       (`token`)
 //! ```
 //!
 //! Invariants:
-//! - A secret is stored only as its hash. It is shown once: in the link, in the cookie.
+//! - A secret is stored only as its hash. It is shown once: in the link, in the cookie,
+//!   as a token.
 //! - A link begins one session at most, and that is on disk before the secret is given out.
 //! - An ended session is never revived, not even if the disk did not take its end: the end holds
 //!   in memory at once and is written until it stands.
@@ -40,16 +42,18 @@ use crate::os::process;
 use crate::os::random::NoRandom;
 use crate::store::{NewEvent, Store, StoreError, Tx};
 
-pub use self::cookie::SessionCookie;
+pub use self::cookie::{AppCookie, SessionCookie};
 pub use self::instance::Instance;
 pub use self::next::{BadNext, NextPath};
 pub use self::sessions::{ABSOLUTE, Session};
 pub use self::tables::{FEATURE, Link};
+pub use self::token::{AppToken, MintError, NewToken, TokenFacts, TokenWish};
 
 use self::age::{Stamp, mono_ms};
 use self::sessions::{Entry, Table};
 use self::tables::{Kept, LINK_LIFE_MS, Redemption};
-use self::token::Token;
+use self::token::Tokens;
+use self::token::secret::Secret;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -61,7 +65,7 @@ pub struct Config {
 pub enum IdentityError {
     #[error("cannot make a secret")]
     Random(#[from] NoRandom),
-    #[error("cannot keep sessions and login links")]
+    #[error("cannot keep sessions, login links and tokens")]
     Store(#[from] StoreError),
 }
 
@@ -79,6 +83,7 @@ struct Inner {
     sessions: RwLock<Table>,
     /// Ended sessions whose end the disk has not taken yet.
     owed: Mutex<BTreeSet<u64>>,
+    tokens: Tokens,
 }
 
 /// The machine and its boot, as far as identity cares.
@@ -133,11 +138,14 @@ impl Identity {
     ) -> Result<(Self, Instance), IdentityError> {
         let instance = instance::settle(&store, machine.hash, now).await?;
         let kept = store.read(tables::sessions).await?;
+        let stamp = Stamp::of(now, &machine.boot);
+        let tokens = Tokens::read(&store, &stamp).await?;
         let inner = Inner {
-            sessions: RwLock::new(restore(kept, &Stamp::of(now, &machine.boot))),
+            sessions: RwLock::new(restore(kept, &stamp)),
             boot: machine.boot,
             idle_ms: AtomicI64::new(0),
             owed: Mutex::default(),
+            tokens,
             store,
         };
         let identity = Self { inner: Arc::new(inner) };
@@ -165,7 +173,7 @@ impl Identity {
         next: NextPath,
         now: Moment,
     ) -> Result<NewLink, IdentityError> {
-        let token = Token::fresh()?;
+        let token = Secret::fresh()?;
         let (hash, user, stamp) = (token.hash(), user.to_owned(), self.stamp(now));
         let create = move |tx: &mut Tx<'_>| tables::create_link(tx, &hash, &user, &next, &stamp);
         self.inner.store.write(create).await?;
@@ -176,7 +184,7 @@ impl Identity {
 
     /// How a link stands; changes nothing. For `HEAD` and for link previews.
     pub async fn peek(&self, token: &str, now: Moment) -> Result<Link, IdentityError> {
-        let Some(token) = Token::parse(token) else {
+        let Some(token) = Secret::parse(token) else {
             return Ok(Link::Unknown);
         };
         Ok(self.look(&token, now).await?.0)
@@ -187,14 +195,14 @@ impl Identity {
     /// A token that nobody made, and one that was refused often, cost one read and no write: who
     /// is not logged in cannot keep the disk busy.
     pub async fn redeem(&self, token: &str, now: Moment) -> Result<Redeemed, IdentityError> {
-        let Some(token) = Token::parse(token) else {
+        let Some(token) = Secret::parse(token) else {
             return Ok(Redeemed::Unknown);
         };
         let (link, changes) = self.look(&token, now).await?;
         if !changes {
             return Ok(refused(link));
         }
-        let secret = Token::fresh()?;
+        let secret = Secret::fresh()?;
         let (link, hash, stamp) = (token.hash(), secret.hash(), self.stamp(now));
         let redeem = move |tx: &mut Tx<'_>| tables::redeem(tx, &link, &hash, &stamp);
         let (id, user, next, dropped) = match self.inner.store.write(redeem).await? {
@@ -212,7 +220,7 @@ impl Identity {
         Ok(Redeemed::Login(Login { session, secret: secret.text(), next }))
     }
 
-    async fn look(&self, token: &Token, now: Moment) -> Result<(Link, bool), IdentityError> {
+    async fn look(&self, token: &Secret, now: Moment) -> Result<(Link, bool), IdentityError> {
         let (hash, stamp) = (token.hash(), self.stamp(now));
         Ok(self.inner.store.read(move |connection| tables::peek(connection, &hash, &stamp)).await?)
     }
@@ -223,7 +231,7 @@ impl Identity {
     ///
     /// It does not count as use: see [`Identity::touch`].
     pub fn check(&self, cookie_value: &str, now: Moment) -> Option<Session> {
-        let hash = Token::parse(cookie_value)?.hash();
+        let hash = Secret::parse(cookie_value)?.hash();
         self.sessions(|table| table.find(&hash, mono_ms(now), self.idle_ms()).cloned())
     }
 
@@ -265,6 +273,9 @@ impl Identity {
         }
         if let Err(error) = self.sweep_links(now).await {
             tracing::warn!(error = %Chain(&error), "old login links were not removed");
+        }
+        if let Err(error) = self.tidy_tokens(now, last).await {
+            tracing::warn!(error = %Chain(&error), "ends and uses of tokens were not written");
         }
     }
 

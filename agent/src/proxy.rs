@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Invariants: nothing is buffered beyond one frame a direction; the path's bytes are untouched;
-//! our cookie and a token meant for us never reach an app; the other end of every socket is checked
+//! our cookies and a token meant for us never reach an app; the other end of every socket is checked
 //! to run as the app's user. Limits: connecting to an app; idle connections. No limit on how long
 //! an app may take or a tunnel be quiet: long polls and notebooks need both.
 //!
@@ -43,6 +43,7 @@ use tokio::time::timeout;
 
 use crate::base::limits;
 use crate::base::tasks::Tasks;
+use crate::os::random;
 use forward::{ForwardError, Upload};
 use headers::rewrite::Below;
 use headers::{About, Back};
@@ -139,8 +140,10 @@ pub enum Why {
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub session: Option<Arc<str>>,
-    /// Names the token, if the caller came with one; its `Authorization` field was for us.
+    /// Names the token, if one let the caller in, itself or by its cookie.
     pub token: Option<Arc<str>>,
+    /// The caller came with the token itself: no page of another site can have sent the request.
+    pub by_token: bool,
     pub tls: bool,
     /// The client's address as text.
     pub peer_text: HeaderValue,
@@ -368,13 +371,14 @@ impl Inner {
         let path = websocket.then(|| Arc::from(request.uri().path()));
         let client = websocket.then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
+        let xsrf = xsrf(&caller);
         headers::to_app(
             &mut head.headers,
             &About {
                 tls: caller.tls,
                 peer: &caller.peer_text,
                 cookie_name: &caller.cookie_name,
-                by_token: caller.token.is_some(),
+                xsrf: xsrf.as_deref(),
                 websocket,
             },
         );
@@ -467,6 +471,12 @@ impl Inner {
 
 fn asked_websocket(request: &Request<Incoming>) -> bool {
     *request.method() == http::Method::GET && headers::asks_websocket(request.headers())
+}
+
+/// A fresh value for the pair that Jupyter compares. Without one Jupyter refuses, as it should.
+fn xsrf(caller: &Caller) -> Option<String> {
+    let bytes = caller.by_token.then(random::bytes::<16>)?.ok()?;
+    Some(data_encoding::HEXLOWER.encode(&bytes))
 }
 
 fn strip(head: &mut http::request::Parts, name: &str, tls: bool) -> Below {

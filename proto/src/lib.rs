@@ -15,3 +15,4 @@ pub mod mount;
 pub mod node;
 pub mod problem;
 pub mod time;
+pub mod token;

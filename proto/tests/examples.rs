@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use station_proto::{api, app, event, heartbeat, problem};
+use station_proto::{api, app, event, heartbeat, problem, token};
 
 /// Reads `text` as `T`; what comes out again must hold all that went in.
 fn check<T: Serialize + DeserializeOwned>(text: &str) -> Result<(), String> {
@@ -26,6 +26,8 @@ fn check_named(name: &str, text: &str) -> Result<(), String> {
         "app-logs.json" => check::<app::AppLogs>(text),
         "event.ndjson" => text.lines().try_for_each(check::<event::Event>),
         "login-link.json" => check::<api::LoginLink>(text),
+        "token.json" => check::<token::NewToken>(text),
+        "tokens.json" => check::<Vec<token::Token>>(text),
         "down.json" => check::<api::DownReport>(text),
         "problem.json" => check::<problem::Problem>(text),
         _ => Err("no type is known for this file: add it to this test".to_owned()),
@@ -45,7 +47,7 @@ fn every_payload_ever_released_can_be_read() {
             count += 1;
         }
     }
-    assert!(count >= 8, "only {count} examples were found");
+    assert!(count >= 10, "only {count} examples were found");
 }
 
 #[test]

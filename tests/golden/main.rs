@@ -55,14 +55,19 @@ fn the_help_of_stationd() -> Result<()> {
 
 #[test]
 fn the_help_of_stationctl() -> Result<()> {
-    let verbs = ["status", "heartbeat", "login", "app", "events", "explain", "check", "down"];
+    let verbs =
+        ["status", "heartbeat", "login", "token", "app", "events", "explain", "check", "down"];
     let app_verbs = ["list", "start", "stop", "restart", "logs"];
+    let token_verbs = ["list", "revoke"];
     let mut all = vec![help("stationctl", &[])?];
     for verb in verbs {
         all.push(help("stationctl", &[verb])?);
     }
     for verb in app_verbs {
         all.push(help("stationctl", &["app", verb])?);
+    }
+    for verb in token_verbs {
+        all.push(help("stationctl", &["token", verb])?);
     }
     golden("tests/golden/stationctl-help.txt", &all.concat())
 }

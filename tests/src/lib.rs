@@ -10,7 +10,7 @@
 //!
 //! The binaries are looked for beside the test's own: `cargo build --workspace --bins` makes them,
 //! `scripts/test` does it before the suites. Waits are on the product's own events, each with a
-//! limit; a program that cannot be had (JupyterLab, Chromium) fails the test where `CI` is set and
+//! limit; a program that cannot be had (JupyterLab, Chromium, Node) fails the test where `CI` is set and
 //! is skipped aloud elsewhere.
 
 pub mod admin;
@@ -21,6 +21,7 @@ pub mod http;
 pub mod jupyter;
 pub mod kernel;
 pub mod machine;
+pub mod node;
 pub mod process;
 pub mod rserver;
 pub mod standin;

@@ -213,7 +213,7 @@ impl Station {
         Ok(tokio::time::timeout(limit, child.wait()).await.context("stationd does not end")??)
     }
 
-    /// Makes every login link and session of a stopped station older, as if the machine had been
+    /// Makes every login link, session and token of a stopped station older, as if the machine had been
     /// started again after this time; `since` makes the logins themselves older.
     pub fn age(&self, unused: Duration, since: Duration) -> Result<()> {
         let database = rusqlite::Connection::open(self.home().join("state/stationd.db"))?;
@@ -224,6 +224,8 @@ impl Station {
         let sql = "UPDATE identity_session SET boot = 'earlier', wall_ms = wall_ms - ?1, \
                    age_ms = age_ms + ?2, since_ms = since_ms - ?1 - ?2";
         database.execute(sql, [unused, since])?;
+        let sql = "UPDATE identity_token SET boot = 'earlier', wall_ms = wall_ms - ?1";
+        database.execute(sql, [unused])?;
         Ok(())
     }
 }

@@ -15,4 +15,6 @@ mod rserver_standin;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod transfer;

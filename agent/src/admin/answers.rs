@@ -102,6 +102,12 @@ pub fn no_such_app(name: &str) -> Box<Problem> {
     problem(StatusCode::NOT_FOUND, "no-such-app", "there is no such app", detail)
 }
 
+/// 404 for a token that there is not, or not any more.
+pub fn no_such_token(id: &str) -> Box<Problem> {
+    let detail = format!("no token has the number {id:?}; `stationctl token list` shows them");
+    problem(StatusCode::NOT_FOUND, "no-such-token", "there is no such token", detail)
+}
+
 /// 403 with who asked.
 pub fn forbidden(detail: impl Into<String>) -> Box<Problem> {
     problem(StatusCode::FORBIDDEN, "forbidden", "you may not do that", detail)

@@ -6,6 +6,7 @@
 pub mod args;
 mod connection;
 mod screen;
+mod tokens;
 mod verbs;
 mod words;
 

@@ -9,7 +9,7 @@ pub enum Need {
     Read,
     /// To start and stop the user's own apps.
     Operate,
-    /// To open a browser session for the user.
+    /// To open a browser session for the user, or to hand out a token.
     Invite,
     /// To end everything.
     Administer,
@@ -66,6 +66,9 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/v1/apps/{name}/stop", Need::Operate, ACCESS),
     rule("POST", "/v1/apps/{name}/restart", Need::Operate, ACCESS),
     rule("POST", "/v1/login-links", Need::Invite, ACCESS),
+    rule("GET", "/v1/tokens", Need::Invite, ACCESS),
+    rule("POST", "/v1/tokens", Need::Invite, ACCESS),
+    rule("DELETE", "/v1/tokens/{id}", Need::Invite, ACCESS),
     rule("POST", "/v1/down", Need::Administer, "computes/stop/action"),
 ];
 
@@ -83,9 +86,9 @@ pub fn find(method: &Method, path: &str) -> Option<&'static Rule> {
 fn matches(pattern: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     let all = pattern.split('/').all(|expected| {
-        segments
-            .next()
-            .is_some_and(|found| expected == found || (expected == "{name}" && !found.is_empty()))
+        segments.next().is_some_and(|found| {
+            expected == found || (expected.starts_with('{') && !found.is_empty())
+        })
     });
     all && segments.next().is_none()
 }
@@ -127,6 +130,8 @@ mod tests {
         assert_eq!(need(Method::HEAD, "/v1/apps"), Some(("GET", Need::Read)));
         assert_eq!(need(Method::POST, "/v1/apps/lab/stop"), Some(("POST", Need::Operate)));
         assert_eq!(need(Method::GET, "/v1/down"), Some(("POST", Need::Administer)));
+        assert_eq!(need(Method::DELETE, "/v1/tokens/7"), Some(("DELETE", Need::Invite)));
+        assert_eq!(need(Method::DELETE, "/v1/tokens/"), None);
         assert_eq!(need(Method::GET, "/v1/apps/"), None);
         assert_eq!(need(Method::GET, "/v1/apps/a/b/c"), None);
         assert_eq!(need(Method::GET, "/v1/nothing"), None);

@@ -59,6 +59,9 @@ impl From<AppName> for String {
 /// up; other bearers are an app's own.
 pub const TOKEN_PREFIX: &str = "stn_";
 
+/// What follows the name of our session cookie in the name of the cookie that stands for a token.
+pub const APP_COOKIE_SUFFIX: &str = "-app";
+
 /// Names this installation: 32 hexadecimal digits, random at the first start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InstanceId(String);

@@ -69,6 +69,13 @@ pub const TUNNEL_CHECK: Duration = Duration::from_secs(60);
 pub const STREAM_CHECK: Duration = Duration::from_secs(30);
 /// Largest message that a reader of events may send; nothing of it is used.
 pub const EVENT_MESSAGE: usize = 4 * 1024;
+/// App tokens at one time, and the bytes of the note of one.
+pub const TOKENS: usize = 256;
+pub const TOKEN_NOTE: usize = 200;
+/// How long an app token may live, and how long it does where nobody says.
+pub const TOKEN_LIFE_LEAST: Duration = Duration::from_secs(60);
+pub const TOKEN_LIFE_MOST: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
 /// Largest body that the API takes.
 pub const API_BODY: usize = 64 * 1024;
 /// Largest answer that stationd reads from an app's own API.

@@ -3,7 +3,8 @@
 //! Order: Host (a page that rebinds a name to this machine learns nothing else), then who it is,
 //! then whether that person's browser was sent here by another site. A websocket is judged
 //! stricter than a request: browsers send cookies with it from any site and ask nobody.
-//! The rule for unsafe methods is that of Go 1.25's cross-origin protection. What another site, or
+//! A token says by whom it was sent; a cookie that stands for a token is sent by any page, and is
+//! judged as the session's is. The rule for unsafe methods is that of Go 1.25's cross-origin protection. What another site, or
 //! another port of this host (cookies ignore ports), may do is one thing: lead the person here by a
 //! link. An image or a frame of its pages starts no app and uses no login link up.
 
@@ -57,12 +58,26 @@ pub enum Cookie {
     },
 }
 
-/// What `Authorization: Bearer` said.
+/// What a token said, in `Authorization` or in the query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bearer {
     Absent,
     Unknown,
-    /// A token; `may` if it allows the policy's action.
+    /// A token; `may` if it allows the policy's action, at this app where it is about an app.
+    Known {
+        may: bool,
+    },
+}
+
+/// What the cookie said that stands for a token at one app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppCookie {
+    Absent,
+    /// It came more than once.
+    Twice,
+    /// Its token has expired or was revoked, or never was.
+    Unknown,
+    /// `may` as for [`Bearer`].
     Known {
         may: bool,
     },
@@ -82,6 +97,7 @@ pub struct Facts<'a> {
     pub fetch_dest: Option<&'a str>,
     pub cookie: Cookie,
     pub bearer: Bearer,
+    pub app_cookie: AppCookie,
 }
 
 /// The names that this station answers to.
@@ -99,7 +115,11 @@ pub struct Names {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
     Nobody,
+    /// A session.
     Cookie,
+    /// A cookie that stands for a token.
+    AppCookie,
+    /// A token itself.
     Bearer,
 }
 
@@ -166,16 +186,17 @@ impl Refusal {
                  prints"
             }
             Self::TwoCookies => {
-                "the session cookie came twice: delete this site's cookies, then run \
+                "a cookie of ours came twice: delete this site's cookies, then run \
                  `stationctl login` and open the link it prints"
             }
             Self::UnknownToken => {
-                "the token is unknown, expired or revoked: make one with `stationctl token create`"
+                "the token is unknown, expired or revoked: make one with \
+                 `stationctl login --token --app NAME` on the machine"
             }
             Self::NotAssigned => "only the user whom this station is assigned to opens its apps",
             Self::TokenMayNot => {
-                "the token does not allow this action: make one that does with \
-                 `stationctl token create`"
+                "a token opens the one app that it was made for and nothing else: make one for \
+                 this app with `stationctl login --token --app NAME` on the machine"
             }
             Self::SessionMayNot => {
                 "a browser session may not do this: use `stationctl` on the machine, or a token"
@@ -221,9 +242,14 @@ fn who(policy: Policy, facts: &Facts<'_>) -> Verdict {
         },
         (_, Bearer::Known { may: true }) => Ok(Via::Bearer),
         (_, Bearer::Known { may: false }) => Err(Refusal::TokenMayNot),
-        (Cookie::Unknown, _) => Err(Refusal::SessionEnded),
-        (Cookie::Absent, Bearer::Unknown) => Err(Refusal::UnknownToken),
-        (Cookie::Absent, Bearer::Absent) => Err(Refusal::NotSignedIn),
+        (cookie, bearer) => match facts.app_cookie {
+            AppCookie::Known { may: true } => Ok(Via::AppCookie),
+            AppCookie::Known { may: false } => Err(Refusal::TokenMayNot),
+            AppCookie::Twice => Err(Refusal::TwoCookies),
+            _ if cookie == Cookie::Unknown => Err(Refusal::SessionEnded),
+            AppCookie::Absent if bearer == Bearer::Absent => Err(Refusal::NotSignedIn),
+            AppCookie::Absent | AppCookie::Unknown => Err(Refusal::UnknownToken),
+        },
     }
 }
 

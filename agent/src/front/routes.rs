@@ -30,7 +30,7 @@ pub struct Caller {
     pub user: Option<Arc<str>>,
     /// Names the session, if a session's cookie opened the gate.
     pub session: Option<Arc<str>>,
-    /// Names the token, if a bearer opened the gate.
+    /// Names the token, if one opened the gate, itself or by its cookie (`via`).
     pub token: Option<Arc<str>>,
     /// The client speaks TLS, with us or with someone in front of us.
     pub tls: bool,

@@ -2,6 +2,8 @@
 //!
 //! Written as a future of its own, without boxes, because every request passes here.
 
+mod exchange;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -22,12 +24,12 @@ use station_proto::problem::Problem;
 use tracing::{Span, debug, debug_span};
 
 use crate::base::text::redact;
-use crate::front::gate::credential::{self, Found as FoundCookie};
-use crate::front::gate::{self, Bearer, Cookie, Facts, Policy, Refusal, Via};
+use crate::front::gate::credential::{self, Found as FoundCookie, FromQuery};
+use crate::front::gate::{self, AppCookie, Bearer, Cookie, Facts, Policy, Refusal, Via};
 use crate::front::routes::{Answer, Body, Caller, Found, Routes};
 use crate::front::wire::framing::Fault;
 use crate::front::wire::{Answering, Watch};
-use crate::front::{Config, Outside, Refused, Session, Token};
+use crate::front::{Config, Outside, Refused, Session, Token, Wanted};
 
 /// What all connections have in common.
 #[derive(Debug)]
@@ -74,7 +76,9 @@ const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 impl Service {
-    fn judge(&self, request: Request<Incoming>) -> Step {
+    fn judge(&self, mut request: Request<Incoming>) -> Step {
+        // Before anything else: nobody behind this line sees a token in an address.
+        let in_query = exchange::take_token(request.uri_mut());
         if let Some(fault) = self.watch.fault() {
             let mut answer = self.faulty(fault, &request);
             answer.headers_mut().insert(CONNECTION, CLOSE);
@@ -86,10 +90,13 @@ impl Service {
             Found::OtherMethods(policy, _) => *policy,
             Found::Nothing => Policy::Session,
         };
-        let caller = match self.admit(policy, &request) {
+        let caller = match self.admit(policy, &request, &in_query) {
             Ok(caller) => caller,
             Err(refusal) => return Step::Ready(Some(self.refuse(refusal, &request))),
         };
+        if in_query != FromQuery::None && policy == Policy::App && opens_page(&request) {
+            return Step::Ready(Some(self.without_token(&request, &caller, &in_query)));
+        }
         match found {
             Found::Route(route) => Step::Handler(route.handler.handle(request, caller)),
             Found::OtherMethods(_, methods) => Step::Ready(Some(other_method(&methods))),
@@ -101,7 +108,12 @@ impl Service {
         }
     }
 
-    fn admit(&self, policy: Policy, request: &Request<Incoming>) -> Result<Caller, Refusal> {
+    fn admit(
+        &self,
+        policy: Policy,
+        request: &Request<Incoming>,
+        in_query: &FromQuery,
+    ) -> Result<Caller, Refusal> {
         let (config, headers) = (&self.shared.config, request.headers());
         let (cookie, session) = self.session(policy, headers);
         let asks_token = !matches!(
@@ -109,9 +121,14 @@ impl Service {
             (Cookie::Known { .. }, Policy::Session | Policy::App)
                 | (Cookie::Known { .. }, Policy::Api { session_may: true, .. })
         );
-        let (bearer, token) = match policy.action() {
-            Some(action) if asks_token => self.token(action, headers),
-            _ => (Bearer::Absent, None),
+        let app = credential::app(request.uri().path()).filter(|_| policy == Policy::App);
+        let wanted = policy.action().filter(|_| asks_token).map(|action| Wanted { action, app });
+        let (bearer, token) = wanted.map_or((Bearer::Absent, None), |wanted| {
+            self.token(credential::presented(headers, in_query), wanted)
+        });
+        let (app_cookie, stands_for) = match wanted {
+            Some(wanted) if app.is_some() => self.app_cookie(headers, wanted),
+            _ => (AppCookie::Absent, None),
         };
         let facts = Facts {
             method: request.method(),
@@ -124,6 +141,7 @@ impl Service {
             fetch_dest: text(headers, &FETCH_DEST),
             cookie,
             bearer,
+            app_cookie,
         };
         let names = config.names.borrow();
         let via = gate::decide(policy, &facts, &names)?;
@@ -134,7 +152,14 @@ impl Service {
             // Only now: what other sites send must not keep a session alive.
             self.shared.outside.credentials.used(session);
         }
-        let token = token.filter(|_| via == Via::Bearer);
+        let token = match via {
+            Via::Bearer => token,
+            Via::AppCookie => stands_for,
+            Via::Nobody | Via::Cookie => None,
+        };
+        if let Some(token) = &token {
+            self.shared.outside.credentials.used_token(token);
+        }
         let user = session.as_ref().map(|session| &session.user);
         let user = user.or(token.as_ref().map(|token| &token.user)).cloned();
         Ok(Caller {
@@ -166,14 +191,45 @@ impl Service {
         }
     }
 
-    fn token(&self, action: &'static str, headers: &HeaderMap) -> (Bearer, Option<Token>) {
-        let Some(presented) = credential::bearer(headers) else {
+    fn token(&self, presented: Option<&str>, wanted: Wanted<'_>) -> (Bearer, Option<Token>) {
+        let Some(presented) = presented else {
             return (Bearer::Absent, None);
         };
-        match self.shared.outside.credentials.bearer(presented, action) {
+        match self.shared.outside.credentials.bearer(presented, wanted) {
             None => (Bearer::Unknown, None),
             Some(token) => (Bearer::Known { may: token.may }, Some(token)),
         }
+    }
+
+    fn app_cookie(&self, headers: &HeaderMap, wanted: Wanted<'_>) -> (AppCookie, Option<Token>) {
+        match credential::cookie(headers, &self.shared.config.app_cookie_name) {
+            FoundCookie::None => (AppCookie::Absent, None),
+            FoundCookie::Twice => (AppCookie::Twice, None),
+            FoundCookie::One(value) => {
+                match self.shared.outside.credentials.app_cookie(value, wanted) {
+                    None => (AppCookie::Unknown, None),
+                    Some(token) => (AppCookie::Known { may: token.may }, Some(token)),
+                }
+            }
+        }
+    }
+
+    /// Sends a browser to the same page without the token, which would stay in its history; it goes
+    /// on with a cookie. Who has a session needs none.
+    fn without_token(
+        &self,
+        request: &Request<Incoming>,
+        caller: &Caller,
+        in_query: &FromQuery,
+    ) -> Response<Body> {
+        let token = match in_query {
+            FromQuery::One(token) if caller.via == Via::Bearer => Some(token),
+            _ => None,
+        };
+        let cookie = token.zip(credential::app(request.uri().path()));
+        let cookie =
+            cookie.and_then(|(token, app)| self.shared.outside.credentials.exchanged(token, app));
+        exchange::redirect(request.uri(), cookie)
     }
 
     fn refuse(&self, refusal: Refusal, request: &Request<Incoming>) -> Response<Body> {
@@ -274,6 +330,14 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
         Some(mode) => mode == "navigate",
         None => text(headers, &ACCEPT).is_some_and(|accept| accept.contains("text/html")),
     }
+}
+
+/// Whether the answer will be the whole page of a tab.
+fn opens_page(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    *request.method() == Method::GET
+        && is_navigation(request.method(), headers)
+        && text(headers, &FETCH_DEST).is_none_or(|dest| dest == "document")
 }
 
 enum Step {

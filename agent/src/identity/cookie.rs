@@ -1,4 +1,4 @@
-//! The session cookie as text. Pure.
+//! Our cookies as text: the session's, and that of a token at one app. Pure.
 //!
 //! Under TLS its name begins with `__Host-`: a browser then takes it only from this host, over
 //! TLS, for the whole host, so that no neighbouring site can plant one. The instance id stands in
@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::base::ids::InstanceId;
+use crate::base::ids::{APP_COOKIE_SUFFIX, InstanceId};
 
 /// The name and the attributes of our cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,37 @@ impl SessionCookie {
     }
 }
 
+/// The cookie that stands for a token, sent to the one app that the token opens.
+///
+/// `__Host-` would demand the whole host, so its name begins with `__Secure-` under TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppCookie {
+    name: String,
+    secure: bool,
+}
+
+impl AppCookie {
+    /// `secure`: whether browsers reach this server through TLS.
+    pub fn new(instance: &InstanceId, secure: bool) -> Self {
+        let prefix = if secure { "__Secure-" } else { "" };
+        let name = format!("{prefix}stationd-{}{APP_COOKIE_SUFFIX}", instance.short());
+        Self { name, secure }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value of `Set-Cookie`. `app` is a name that has been checked.
+    pub fn set(&self, app: &str, secret: &str, life: Duration) -> String {
+        let (name, life) = (&self.name, life.as_secs());
+        let secure = if self.secure { "; Secure" } else { "" };
+        format!(
+            "{name}={secret}; Path=/apps/{app}/; Max-Age={life}; HttpOnly; SameSite=Lax{secure}"
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +118,21 @@ mod tests {
         assert_eq!(
             cookie(true).clear(),
             "__Host-stationd-abababab=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"
+        );
+    }
+
+    #[test]
+    fn the_cookie_of_a_token_is_for_one_app() {
+        let cookie = |secure| AppCookie::new(&InstanceId::from_bytes([0xab; 16]), secure);
+        let life = Duration::from_millis(60_999);
+        assert_eq!(
+            cookie(true).set("lab", "S", life),
+            "__Secure-stationd-abababab-app=S; Path=/apps/lab/; Max-Age=60; HttpOnly; \
+             SameSite=Lax; Secure"
+        );
+        assert_eq!(
+            cookie(false).set("lab", "S", life),
+            "stationd-abababab-app=S; Path=/apps/lab/; Max-Age=60; HttpOnly; SameSite=Lax"
         );
     }
 

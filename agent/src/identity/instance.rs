@@ -2,7 +2,7 @@
 //!
 //! A disk image that is copied to another machine carries the id along; two machines with one id
 //! would share cookies and container names. The machine id tells them apart: the copy takes a new
-//! id and forgets the sessions and links of the original. A copy of the folder on the *same*
+//! id and forgets the sessions, links and tokens of the original. A copy of the folder on the *same*
 //! machine cannot be told from the original.
 
 use std::io;
@@ -112,9 +112,10 @@ pub(super) async fn settle(
             (Decision::Cloned, Some(stored)) => {
                 tx.execute("DELETE FROM identity_session", [])?;
                 tx.execute("DELETE FROM identity_link", [])?;
+                tx.execute("DELETE FROM identity_token", [])?;
                 renew(tx, &fresh)?;
                 let message = "this is a copy of another machine's disk: it took a new id, and \
-                               all sessions and login links have ended";
+                               all sessions, login links and tokens have ended";
                 let data = serde_json::json!({ "before": stored.id.as_str() });
                 tx.event(NewEvent::new("instance.cloned", fresh.as_str(), message).with(data))?;
                 Ok(Instance { id: fresh, cloned: true })

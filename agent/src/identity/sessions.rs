@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::token::Hash;
+use super::token::secret::Hash;
 
 /// Sessions at one time; a login beyond that ends the oldest.
 pub(super) const SESSIONS_MAX: u32 = 1024;
 /// A session ends this long after its login, however much it is used.
 pub const ABSOLUTE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Use is written to disk when it is this much newer than what stands there.
-const WRITE_STEP_MS: i64 = 5 * 60 * 1000;
+pub(super) const WRITE_STEP_MS: i64 = 5 * 60 * 1000;
 
 /// Who sends a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::age::Stamp;
 use super::next::NextPath;
 use super::sessions::{SESSIONS_MAX, Use};
-use super::token::Hash;
+use super::token::secret::Hash;
 use crate::store::{Feature, NewEvent, Tx};
 
 /// The tables of this feature, to be given to `Store::open`.
@@ -15,6 +15,7 @@ pub const FEATURE: Feature = Feature {
     migrations: &[
         FIRST,
         "CREATE INDEX identity_link_open ON identity_link (id) WHERE state = 'open'",
+        super::token::TABLE,
     ],
 };
 
@@ -336,10 +337,10 @@ pub(super) fn delete_sessions(tx: &Tx<'_>, ids: &[u64]) -> rusqlite::Result<()> 
 }
 
 /// SQLite's ids are signed and begin with 1.
-fn unsigned(id: i64) -> u64 {
+pub(super) fn unsigned(id: i64) -> u64 {
     u64::try_from(id).unwrap_or(0)
 }
 
-fn signed(id: u64) -> i64 {
+pub(super) fn signed(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
 }

@@ -7,20 +7,20 @@ use secrecy::ExposeSecret;
 
 use super::*;
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 const MS: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
-struct Bench {
-    folder: tempfile::TempDir,
-    store: Store,
-    identity: Identity,
-    instance: Instance,
-    now: Moment,
+pub(super) struct Bench {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) store: Store,
+    pub(super) identity: Identity,
+    pub(super) instance: Instance,
+    pub(super) now: Moment,
 }
 
-fn start() -> Moment {
+pub(super) fn start() -> Moment {
     Moment::at_ms(1_700_000_000_000)
 }
 
@@ -33,7 +33,7 @@ async fn open(path: &Path, machine: &str, boot: &str, now: Moment) -> (Store, Id
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");
         let (store, identity, instance) = open(&path, "m", "boot-1", start()).await;
@@ -41,7 +41,7 @@ impl Bench {
     }
 
     /// stationd stops after its last tidying and starts again.
-    async fn restart(&mut self, machine: &str, boot: &str, now: Moment) {
+    pub(super) async fn restart(&mut self, machine: &str, boot: &str, now: Moment) {
         self.identity.tidy(self.now, true).await;
         self.store.close().await;
         let path = self.folder.path().join("db");
@@ -59,7 +59,7 @@ impl Bench {
         self.identity.redeem(token, self.now).await.unwrap()
     }
 
-    async fn login(&self) -> Login {
+    pub(super) async fn login(&self) -> Login {
         match self.redeem(&self.link().await).await {
             Redeemed::Login(login) => login,
             other => panic!("{other:?}"),
@@ -75,11 +75,11 @@ impl Bench {
         page.events.into_iter().map(|event| event.kind).collect()
     }
 
-    async fn count(&self, kind: &str) -> usize {
+    pub(super) async fn count(&self, kind: &str) -> usize {
         self.events().await.iter().filter(|one| *one == kind).count()
     }
 
-    async fn rows(&self, table: &'static str) -> i64 {
+    pub(super) async fn rows(&self, table: &'static str) -> i64 {
         let query = move |c: &rusqlite::Connection| {
             c.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
         };

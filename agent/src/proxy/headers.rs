@@ -4,16 +4,20 @@
 //! about the client is overwritten, never appended; our own credentials never reach an app. All
 //! other fields, repeated ones too, go through as they came. Addresses in the answers of an app that
 //! does not know its prefix are another matter ([`rewrite`]).
+//!
+//! Who comes with a token sends nothing that a browser would add by itself, so that no other site
+//! can be behind the request. Jupyter cannot know that: it has no token and asks for its XSRF pair,
+//! and refuses an Origin that is not its own. So such a request gets the pair and loses the Origin.
 
 pub mod rewrite;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, HeaderName, SET_COOKIE, TE,
-    UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, HeaderName, ORIGIN, REFERER,
+    SET_COOKIE, TE, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 
-use crate::base::ids::TOKEN_PREFIX;
+use crate::base::ids::{APP_COOKIE_SUFFIX, TOKEN_PREFIX};
 use rewrite::Below;
 
 /// What an app is told about the client, and what it is not.
@@ -22,10 +26,10 @@ pub struct About<'a> {
     pub tls: bool,
     /// The client's address.
     pub peer: &'a HeaderValue,
-    /// The name of our cookie.
+    /// The name of our session cookie.
     pub cookie_name: &'a str,
-    /// The caller came with a token: the `Authorization` field was for us.
-    pub by_token: bool,
+    /// The caller came with a token itself: a random value for the XSRF pair, in hexadecimal digits.
+    pub xsrf: Option<&'a str>,
     /// Ask the app for a websocket.
     pub websocket: bool,
 }
@@ -45,6 +49,7 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const XSRF_TOKEN: HeaderName = HeaderName::from_static("x-xsrftoken");
 const SCHEME: HeaderName = HeaderName::from_static("x-scheme");
 const RSTUDIO_REQUEST: HeaderName = HeaderName::from_static("x-rstudio-request");
 const RSTUDIO_ROOT: HeaderName = HeaderName::from_static("x-rstudio-root-path");
@@ -60,10 +65,13 @@ pub fn to_app(headers: &mut HeaderMap, about: &About<'_>) {
     for name in gone {
         headers.remove(name);
     }
-    if about.by_token || headers.get_all(AUTHORIZATION).iter().any(carries_our_token) {
+    if headers.get_all(AUTHORIZATION).iter().any(carries_our_token) {
         headers.remove(AUTHORIZATION);
     }
     without_cookie(headers, about.cookie_name);
+    if let Some(value) = about.xsrf {
+        vouch(headers, value);
+    }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -84,6 +92,34 @@ pub fn to_app(headers: &mut HeaderMap, about: &About<'_>) {
     }
 }
 
+/// Gives a request the pair that Jupyter compares: cookie `_xsrf` and field `X-XSRFToken`. A cookie
+/// of the client's own stays, and gets the field where the client sent none.
+fn vouch(headers: &mut HeaderMap, value: &str) {
+    headers.remove(ORIGIN);
+    headers.remove(REFERER);
+    if let Some(own) = own_xsrf(headers) {
+        headers.entry(XSRF_TOKEN).or_insert(own);
+        return;
+    }
+    let fields = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let pair = format!("_xsrf={value}");
+    let all: Vec<&[u8]> = fields.chain([pair.as_bytes()]).collect();
+    // One field: an app that joins several with a comma would misread the last.
+    if let (Ok(cookies), Ok(value)) =
+        (HeaderValue::from_bytes(&all.join(&b"; "[..])), HeaderValue::from_str(value))
+    {
+        headers.insert(COOKIE, cookies);
+        headers.insert(XSRF_TOKEN, value);
+    }
+}
+
+fn own_xsrf(headers: &HeaderMap) -> Option<HeaderValue> {
+    let fields = headers.get_all(COOKIE).iter();
+    let mut pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+    let value = pairs.find_map(|pair| pair.trim_ascii().strip_prefix(b"_xsrf="))?;
+    HeaderValue::from_bytes(value).ok()
+}
+
 /// Tells an app that lives below a prefix that it does not see where it is. RStudio reads the
 /// `X-RStudio-…` fields, others `X-Forwarded-Prefix`.
 pub fn announce_prefix(headers: &mut HeaderMap, prefix: &str, target: &str, tls: bool) {
@@ -99,7 +135,7 @@ pub fn announce_prefix(headers: &mut HeaderMap, prefix: &str, target: &str, tls:
     }
 }
 
-/// Makes an app's fields into those that the client gets. An app cannot set our cookie.
+/// Makes an app's fields into those that the client gets. An app cannot set a cookie of ours.
 pub fn to_client(headers: &mut HeaderMap, back: Back<'_>, switched: bool) {
     let Back { cookie_name, below } = back;
     let gone = unwanted(headers, is_hop);
@@ -187,7 +223,7 @@ fn takes_trailers(value: &HeaderValue) -> bool {
     tokens(value).any(|token| token.eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Takes our cookie out of every `Cookie` field; the others keep their bytes.
+/// Takes our cookies out of every `Cookie` field; the others keep their bytes.
 fn without_cookie(headers: &mut HeaderMap, ours: &str) {
     let Entry::Occupied(mut fields) = headers.entry(COOKIE) else {
         return;
@@ -208,7 +244,7 @@ fn without_cookie(headers: &mut HeaderMap, ours: &str) {
     }
 }
 
-/// A `Cookie` field without our cookie; none if ours is not in it.
+/// A `Cookie` field without our cookies; none if ours are not in it.
 fn without_pair(field: &[u8], ours: &str) -> Option<Vec<u8>> {
     let is_ours = |pair: &&[u8]| names_cookie(pair, ours);
     let mut pairs = field.split(|byte| *byte == b';');
@@ -218,11 +254,19 @@ fn without_pair(field: &[u8], ours: &str) -> Option<Vec<u8>> {
     Some(kept.join(&b';').trim_ascii_start().to_vec())
 }
 
-/// Whether `name`, `name=value` or `name=value; …` is about the cookie `name`.
-fn names_cookie(pair: &[u8], name: &str) -> bool {
-    let rest = pair.trim_ascii().strip_prefix(name.as_bytes());
-    rest.map(<[u8]>::trim_ascii_start)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"=") || rest.starts_with(b";"))
+/// Whether `name`, `name=value` or `name=value; …` is about a cookie of ours: the session's, whose
+/// name is `ours`, or that of a token.
+fn names_cookie(pair: &[u8], ours: &str) -> bool {
+    let end = pair.iter().position(|byte| matches!(byte, b'=' | b';')).unwrap_or(pair.len());
+    let name = without_prefix(pair.get(..end).unwrap_or_default().trim_ascii());
+    let ours = without_prefix(ours.as_bytes());
+    name == ours || name.strip_suffix(APP_COOKIE_SUFFIX.as_bytes()) == Some(ours)
+}
+
+/// The name behind the prefix by which browsers bind a cookie.
+fn without_prefix(name: &[u8]) -> &[u8] {
+    let bound = name.strip_prefix(b"__Host-").or_else(|| name.strip_prefix(b"__Secure-"));
+    bound.unwrap_or(name)
 }
 
 fn port(host: &HeaderValue, tls: bool) -> HeaderValue {

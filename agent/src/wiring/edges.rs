@@ -1,5 +1,6 @@
 //! The edges: one small file for every place where one part's facts become another's input.
 
+pub(super) mod admin_to_identity;
 pub(super) mod admin_to_parts;
 pub(super) mod apps_to_heartbeat;
 pub(super) mod apps_to_proxy;

@@ -22,7 +22,7 @@ use crate::base::tasks::Tasks;
 use crate::front::gate::Names;
 use crate::front::routes::Routes;
 use crate::front::{self, Config};
-use crate::identity::SessionCookie;
+use crate::identity::{AppCookie, SessionCookie};
 use crate::os::{clock, process};
 use crate::proxy::metrics::Metrics;
 use crate::proxy::{self, Table};
@@ -70,10 +70,13 @@ pub(super) fn spawn(
     let outside = proxy_to_parts::outside(&common.identity, &common.apps, &site);
     let proxy = proxy::spawn(&common.tasks, table, proxy::Config::default(), metrics, outside);
     // What counts is what the browser sees: another proxy may end TLS in front of us.
-    let cookie = SessionCookie::new(&common.instance.id, url.starts_with("https://"));
+    let secure = url.starts_with("https://");
+    let cookie = SessionCookie::new(&common.instance.id, secure);
+    let app_cookie = AppCookie::new(&common.instance.id, secure);
     let (names, names_rx) = watch::channel(Arc::new(config_to_front::names(listen, &url)));
     let connections = limits::connections(process::file_limit());
-    let config = Config { tls, connections, ..Config::new(names_rx, cookie.name()) };
+    let config =
+        Config { tls, connections, ..Config::new(names_rx, cookie.name(), app_cookie.name()) };
     let logins = Logins { identity: common.identity.clone(), cookie, site: Arc::clone(&site) };
     let identity = common.identity.clone();
     let alive = Arc::new(move |id| identity.alive(id, clock::now()));
@@ -81,7 +84,7 @@ pub(super) fn spawn(
     routes = front_to_proxy::routes(routes, proxy);
     routes = front_to_identity::routes(routes, logins);
     routes = front_to_web::routes(routes, &site);
-    let credentials = Arc::new(Sessions(common.identity.clone()));
+    let credentials = Arc::new(Sessions { identity: common.identity.clone(), app_cookie });
     let outside = front::Outside { credentials, pages: site };
     front::spawn(&common.tasks, listener, config, routes, outside);
     Some(names)

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use stationd::base::tasks::Tasks;
-use stationd::front::gate::{Names, Policy};
+use stationd::front::gate::{Names, Policy, Via};
 use stationd::front::routes::{Answer, Body, Caller, Handler, Routes};
-use stationd::front::{self, Config, Credentials, Refused, Session, Token};
+use stationd::front::{self, Config, Credentials, Refused, Session, Token, Wanted};
 use stationd::proxy::{self, Entry, Prefix, Proxy, State, Table, Target, Unavailable};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,12 +59,23 @@ impl Credentials for Outside {
     fn used(&self, session: &Session) {
         self.used.lock().unwrap().push(session.id.to_string());
     }
-    fn bearer(&self, token: &str, _action: &str) -> Option<Token> {
-        ["all", "little"].contains(&token).then(|| Token {
-            id: token.into(),
-            user: "ada".into(),
-            may: token == "all",
-        })
+    fn bearer(&self, token: &str, wanted: Wanted<'_>) -> Option<Token> {
+        let may = match token {
+            "stn_all" => true,
+            "stn_little" => false,
+            "stn_lab" => wanted.app == Some("lab"),
+            _ => return None,
+        };
+        Some(Token { id: token.into(), user: "ada".into(), may })
+    }
+    fn app_cookie(&self, value: &str, wanted: Wanted<'_>) -> Option<Token> {
+        self.bearer(value.strip_prefix("for-")?, wanted)
+    }
+    fn used_token(&self, token: &Token) {
+        self.used.lock().unwrap().push(token.id.to_string());
+    }
+    fn exchanged(&self, token: &str, app: &str) -> Option<HeaderValue> {
+        HeaderValue::from_str(&format!("st-app=for-{token}; Path=/apps/{app}/")).ok()
     }
 }
 
@@ -102,7 +113,8 @@ impl proxy::Activity for Outside {
 impl proxy::Sessions for Outside {
     fn still_valid(&self, caller: &proxy::Caller) -> bool {
         let revoked = self.revoked.lock().unwrap();
-        caller.session.as_ref().is_none_or(|session| !revoked.contains(&**session))
+        let ended = |name: &Option<Arc<str>>| name.as_deref().is_some_and(|n| revoked.contains(n));
+        !ended(&caller.session) && !ended(&caller.token)
     }
 }
 
@@ -122,6 +134,7 @@ impl Handler for ToProxy {
         let caller = proxy::Caller {
             session: caller.session,
             token: caller.token,
+            by_token: caller.via == Via::Bearer,
             tls: caller.tls,
             peer_text: caller.peer_text,
             cookie_name: caller.cookie_name,
@@ -204,7 +217,7 @@ impl Rig {
             .with(None, "/v1/power", POWER, plain);
         let names =
             Names { allowed_origins: vec!["https://friend.example".into()], ..Names::default() };
-        let mut config = Config::new(watch::channel(Arc::new(names)).1, "st");
+        let mut config = Config::new(watch::channel(Arc::new(names)).1, "st", "st-app");
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -151,7 +151,7 @@ async fn fields_are_as_they_should_be() {
         assert!(!seen.contains(part), "{part} in {seen}");
     }
     let raw = "GET /apps/lab/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
-    let seen = rig.send(format!("{raw}Authorization: Bearer all\r\n\r\n")).await;
+    let seen = rig.send(format!("{raw}Authorization: Bearer stn_all\r\n\r\n")).await;
     assert!(status(&seen) == 200 && !seen.contains("authorization"), "{seen}");
     let answer = rig.ask("GET /apps/lab/do/cookies", "").await;
     assert_eq!(answer.matches("set-cookie: ").count(), 2, "{answer}");

@@ -175,7 +175,7 @@ async fn a_stop_sends_close_between_frames() {
 async fn a_session_that_ends_ends_its_websockets() {
     let rig = Rig::start().await;
     let (mut stream, _) = rig.websocket("/apps/lab/do/ws").await;
-    let by_token = "Authorization: Bearer all\r\n";
+    let by_token = "Authorization: Bearer stn_all\r\n";
     let (mut other, _) = rig.websocket_from("/apps/lab/do/ws", by_token).await;
     rig.outside.revoked.lock().unwrap().insert("good".to_owned());
     let mut rest = Vec::new();
@@ -184,6 +184,17 @@ async fn a_session_that_ends_ends_its_websockets() {
     other.write_all(&HELLO).await.unwrap();
     within(other.read_exact(&mut [0; 11])).await.unwrap();
     assert_eq!(rig.record.connections.load(Ordering::Relaxed), 2);
-    drop((stream, other));
+    // The same holds for a token, and for the cookie that stands for it.
+    let own = format!("Origin: http://{}\r\nCookie: st-app=for-stn_lab\r\n", rig.address);
+    let (mut by_cookie, _) = rig.websocket_from("/apps/lab/do/ws", &own).await;
+    for token in ["stn_all", "stn_lab"] {
+        rig.outside.revoked.lock().unwrap().insert(token.to_owned());
+    }
+    for stream in [&mut other, &mut by_cookie] {
+        let mut rest = Vec::new();
+        within(stream.read_to_end(&mut rest)).await.unwrap();
+        assert_eq!(rest, POLICY);
+    }
+    drop((stream, other, by_cookie));
     rig.stop().await;
 }

@@ -1,10 +1,12 @@
 //! The command line of `stationctl`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use crate::base::ids::AppName;
+use crate::base::limits;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the answer is no, 2 wrong command line, \
                           3 cannot connect, 4 not allowed";
@@ -32,15 +34,11 @@ pub enum Verb {
     Status,
     /// What a control plane sees: lease, status, samples (JSON)
     Heartbeat,
-    /// Make a link that opens a browser session, once, within ten minutes
-    Login {
-        /// Open this app after the login
-        #[arg(long, value_name = "NAME", value_parser = AppName::parse)]
-        app: Option<AppName>,
-        /// Print the link alone, for scripts
-        #[arg(long)]
-        print: bool,
-    },
+    /// Make a link that opens a browser session, once, within ten minutes; or a token for scripts
+    Login(Login),
+    /// List and revoke the tokens that open an app for scripts and editors
+    #[command(subcommand)]
+    Token(TokenVerb),
     /// List, start, stop and restart apps, and read their logs
     #[command(subcommand)]
     App(AppVerb),
@@ -66,6 +64,65 @@ pub enum Verb {
     },
     /// Stop every app, then stationd. (SIGTERM to stationd leaves apps running.)
     Down,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Login {
+    /// Open this app after the login
+    #[arg(long, value_name = "NAME", value_parser = AppName::parse)]
+    pub app: Option<AppName>,
+    /// Print the link alone, for scripts
+    #[arg(long)]
+    pub print: bool,
+    /// Make a token instead, for scripts and VS Code: it opens the app of --app and nothing else
+    #[arg(long, requires = "app")]
+    pub token: bool,
+    /// How long the token holds, from 1m to 90d
+    #[arg(long, value_name = "D", requires = "token", default_value = "12h", value_parser = life)]
+    pub ttl: Duration,
+    /// What the token is for, to know it again in the list
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "token",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub note: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenVerb {
+    /// Every token that holds; never its secret
+    List,
+    /// End a token at once
+    Revoke {
+        /// The number that `token list` shows
+        #[arg(value_name = "ID")]
+        id: u64,
+    },
+}
+
+/// `30m`, `12h`, `7d`
+fn life(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.strip_prefix(number) {
+        Some("m") => 60,
+        Some("h") => 3600,
+        Some("d") => 24 * 3600,
+        _ => return Err("write a number and m, h or d, such as 30m, 12h or 7d".to_owned()),
+    };
+    let count: u64 = number.parse().map_err(|_no_number| {
+        format!("{number:?} is no number: write a whole one and m, h or d, such as 30m, 12h or 7d")
+    })?;
+    let life = Duration::from_secs(count.saturating_mul(unit));
+    if life < limits::TOKEN_LIFE_LEAST {
+        Err("a token holds for a minute at least: 1m".to_owned())
+    } else if life > limits::TOKEN_LIFE_MOST {
+        Err("a token holds for 90 days at most: 90d".to_owned())
+    } else {
+        Ok(life)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -97,7 +154,46 @@ pub enum AppVerb {
         #[arg(value_parser = AppName::parse)]
         name: AppName,
         /// How many lines
-        #[arg(long, default_value_t = crate::base::limits::LOG_TAIL_LINES)]
+        #[arg(long, default_value_t = limits::LOG_TAIL_LINES)]
         lines: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lives_of_tokens() {
+        let check = |text: &str, expect: Result<u64, &str>| {
+            let parsed = life(text).map(|life| life.as_secs());
+            match expect {
+                Ok(seconds) => assert_eq!(parsed, Ok(seconds), "{text}"),
+                Err(part) => assert!(parsed.clone().is_err_and(|e| e.contains(part)), "{parsed:?}"),
+            }
+        };
+        check("1m", Ok(60));
+        check("30m", Ok(1800));
+        check("12h", Ok(43_200));
+        check("90d", Ok(7_776_000));
+        check("0h", Err("1m"));
+        check("91d", Err("90d"));
+        check("99999999999999999999d", Err("no number"));
+        check("18446744073709551615d", Err("90d"));
+        for bad in ["", "12", "12 h", "-1h", "1.5h", "h", "12H", "1w", "30s", "1hm"] {
+            check(bad, Err("such as 30m"));
+        }
+    }
+
+    #[test]
+    fn a_token_needs_an_app_and_a_life_needs_a_token() {
+        let fits = |arguments: &[&str]| {
+            Args::try_parse_from([&["stationctl", "login"], arguments].concat()).is_ok()
+        };
+        assert!(
+            fits(&["--token", "--app", "lab"]) && fits(&["--token", "--app", "lab", "--ttl", "1h"])
+        );
+        assert!(!fits(&["--token"]) && !fits(&["--app", "lab", "--ttl", "1h"]));
+        assert!(!fits(&["--app", "lab", "--note", "x"]) && fits(&[]));
+    }
 }

@@ -10,6 +10,7 @@ use station_proto::event::Event;
 use station_proto::heartbeat::Heartbeat;
 use station_proto::node::Samples;
 use station_proto::time::Time;
+use station_proto::token::Token;
 
 use super::words::{ago, duration, gib, printable, word};
 use crate::base::conditions::{Explained, Kind};
@@ -125,6 +126,31 @@ fn cause(cause: &Cause, now: Time) -> String {
     let action =
         if cause.action.is_empty() { String::new() } else { format!("\n    → {}", cause.action) };
     format!("{} ago: {}{action}", ago(cause.at, now), printable(&cause.message))
+}
+
+/// One line for each token.
+pub(super) fn tokens(tokens: &[Token], now: Time) -> String {
+    let mut out = String::new();
+    if tokens.is_empty() {
+        out.push_str("  none; `stationctl login --token --app NAME` makes one\n");
+    }
+    for token in tokens {
+        let Token { id, app, note, .. } = token;
+        let made = ago(token.created_at, now);
+        let left = ago(now, token.expires_at);
+        let used = token.last_used_at.map_or_else(
+            || "never used".to_owned(),
+            |used| format!("last used {} ago", ago(used, now)),
+        );
+        let note = printable(note);
+        line(
+            &mut out,
+            format_args!(
+                "  {id:>4}  {app:<12} made {made} ago, expires in {left}, {used}   {note}"
+            ),
+        );
+    }
+    out
 }
 
 /// `1 kernel`, `3 kernels`

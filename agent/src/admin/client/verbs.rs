@@ -13,9 +13,9 @@ use station_proto::event::Event;
 use station_proto::heartbeat::Heartbeat;
 use station_proto::time::Time;
 
-use super::args::{AppVerb, Verb};
+use super::args::{AppVerb, Login, Verb};
 use super::words::printable;
-use super::{ClientError, Connection, connection, screen};
+use super::{ClientError, Connection, connection, screen, tokens};
 use crate::base::conditions::Kind;
 use crate::base::ids::AppName;
 use crate::os::clock;
@@ -42,7 +42,9 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
             let heartbeat: Heartbeat = get(&station, "/v1/heartbeat").await?;
             print_json(&heartbeat)
         }
-        Verb::Login { app, print } => login(&station, app.as_ref(), *print, printer).await,
+        Verb::Login(wanted) if wanted.token => tokens::create(&station, wanted, printer).await,
+        Verb::Login(wanted) => login(&station, wanted, printer).await,
+        Verb::Token(verb) => tokens::run(&station, verb, printer).await,
         Verb::App(verb) => app(&station, verb, printer).await,
         Verb::Events { follow, after } => events(&station, *follow, *after, printer).await,
         Verb::Down => down(&station, printer).await,
@@ -50,7 +52,7 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
     }
 }
 
-async fn get<T: serde::de::DeserializeOwned>(
+pub(super) async fn get<T: serde::de::DeserializeOwned>(
     station: &Connection,
     path: &str,
 ) -> Result<T, ClientError> {
@@ -65,13 +67,8 @@ async fn status(station: &Connection, printer: &Printer) -> Result<(), ClientErr
     text(&screen::status(&heartbeat))
 }
 
-async fn login(
-    station: &Connection,
-    app: Option<&AppName>,
-    only_link: bool,
-    printer: &Printer,
-) -> Result<(), ClientError> {
-    let next = match app {
+async fn login(station: &Connection, wanted: &Login, printer: &Printer) -> Result<(), ClientError> {
+    let next = match &wanted.app {
         None => "/".to_owned(),
         Some(name) => get::<App>(station, &format!("/v1/apps/{name}")).await?.path,
     };
@@ -81,10 +78,10 @@ async fn login(
         return print_json(&link);
     }
     text(&format!("{}\n", link.url))?;
-    if let Some(tunnel) = printer.tunnel(&link) {
-        printer.note(&tunnel);
+    if let Some(tunnel) = printer.tunnel(link.loopback, link.port) {
+        printer.note(&format!("{tunnel}Then open the link there.\n"));
     }
-    if !only_link {
+    if !wanted.print {
         printer.note("The link works once, for ten minutes. Open it in a browser.");
     }
     Ok(())
@@ -226,7 +223,7 @@ fn explain(name: Option<&str>, printer: &Printer) -> Result<(), ClientError> {
 }
 
 /// Standard output. A reader that closed its end (`| head`) is not an error.
-fn text(text: &str) -> Result<(), ClientError> {
+pub(super) fn text(text: &str) -> Result<(), ClientError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -236,7 +233,7 @@ fn text(text: &str) -> Result<(), ClientError> {
     }
 }
 
-fn print_json<T: Serialize>(value: &T) -> Result<(), ClientError> {
+pub(super) fn print_json<T: Serialize>(value: &T) -> Result<(), ClientError> {
     let json = serde_json::to_string_pretty(value)
         .map_err(|error| ClientError::Answer(error.to_string()))?;
     text(&(json + "\n"))
@@ -249,7 +246,7 @@ impl Printer {
     }
 
     /// A remark for a person at a terminal; it never mixes with the output.
-    fn note(&self, text: &str) {
+    pub(super) fn note(&self, text: &str) {
         let mut error = std::io::stderr().lock();
         if error.is_terminal() || self.ssh_connection.is_some() {
             writeln!(error, "{text}").unwrap_or_default();
@@ -257,14 +254,14 @@ impl Printer {
     }
 
     /// The line that brings the port to the user's own machine, in an SSH session.
-    fn tunnel(&self, link: &LoginLink) -> Option<String> {
-        if !link.loopback {
+    pub(super) fn tunnel(&self, loopback: bool, port: u16) -> Option<String> {
+        if !loopback {
             return None;
         }
         let host = self.ssh_connection.as_deref()?.split(' ').nth(2)?;
-        let (port, user) = (link.port, &self.user);
+        let user = &self.user;
         Some(format!(
-            "You are here over SSH. On your own machine run this first, then open the link there:\n\
+            "You are here over SSH. On your own machine run this first, and leave it open:\n\
              \n    ssh -N -L {port}:127.0.0.1:{port} {user}@{host}\n"
         ))
     }
@@ -276,16 +273,10 @@ mod tests {
 
     #[test]
     fn the_tunnel_line_names_port_user_and_host() {
-        let link = |loopback| LoginLink {
-            url: String::new(),
-            expires_at: Time(jiff::Timestamp::UNIX_EPOCH),
-            port: 8710,
-            loopback,
-        };
         let ssh_connection = Some("10.0.0.9 51000 10.0.0.4 22".to_owned());
         let printer = Printer { json: false, ssh_connection, user: "ada".to_owned() };
-        let text = printer.tunnel(&link(true)).unwrap();
+        let text = printer.tunnel(true, 8710).unwrap();
         assert!(text.contains("ssh -N -L 8710:127.0.0.1:8710 ada@10.0.0.4"), "{text}");
-        assert_eq!(printer.tunnel(&link(false)), None);
+        assert_eq!(printer.tunnel(false, 8710), None);
     }
 }

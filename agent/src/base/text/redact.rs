@@ -1,9 +1,12 @@
 //! Takes secrets out of text before it reaches a log, a page or an error.
 
+use crate::base::ids::TOKEN_PREFIX;
+
 /// Names whose value is never shown, as in `token=…` or `_xsrf=…`.
 const SECRET_KEYS: [&str; 6] = ["token", "password", "secret", "_xsrf", "access_key", "sig"];
 
-/// `text` with the value of every `token=`, `password=`, … replaced by `…`.
+/// `text` with the value of every `token=`, `password=`, … replaced by `…`, and every token of ours
+/// wherever it stands.
 pub fn secrets(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -19,7 +22,21 @@ pub fn secrets(text: &str) -> String {
         }
     }
     shown.push_str(rest);
-    login_links(&shown)
+    tokens(&login_links(&shown))
+}
+
+/// `stn_…` loses what comes after the prefix.
+fn tokens(text: &str) -> String {
+    let mut parts = text.split(TOKEN_PREFIX);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+        let rest = part.get(end.unwrap_or(part.len())..).unwrap_or_default();
+        shown.push_str(TOKEN_PREFIX);
+        shown.push('…');
+        shown.push_str(rest);
+    }
+    shown
 }
 
 /// `/login/TOKEN` paths lose the token.
@@ -46,5 +63,7 @@ mod tests {
         check("a=b c=d", "a=b c=d");
         check("token=", "token=…");
         check("/login/a /login/b", "/login/… /login/…");
+        check("Authorization: token stn_Ab-_9, x", "Authorization: token stn_…, x");
+        check("/lab?token=stn_Ab9&a stn_ stn_x", "/lab?token=…&a stn_… stn_…");
     }
 }

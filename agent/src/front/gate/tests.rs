@@ -26,6 +26,13 @@ const COOKIES: [Cookie; 5] = [
 ];
 const BEARERS: [Bearer; 4] =
     [Bearer::Absent, Bearer::Unknown, Bearer::Known { may: false }, Bearer::Known { may: true }];
+const APP_COOKIES: [AppCookie; 5] = [
+    AppCookie::Absent,
+    AppCookie::Twice,
+    AppCookie::Unknown,
+    AppCookie::Known { may: false },
+    AppCookie::Known { may: true },
+];
 const ORIGINS: [Option<&str>; 8] = [
     None,
     Some(""),
@@ -51,11 +58,12 @@ const HOSTS: [&str; 6] =
 
 fn each(mut visit: impl FnMut(Policy, &Facts<'_>)) {
     let methods = [Method::GET, Method::HEAD, Method::POST, Method::DELETE, Method::PUT];
-    let credentials = || COOKIES.iter().flat_map(|c| BEARERS.iter().map(move |b| (*c, *b)));
+    let tokens = || BEARERS.iter().flat_map(|b| APP_COOKIES.iter().map(move |a| (*b, *a)));
+    let credentials = || COOKIES.iter().flat_map(|c| tokens().map(move |(b, a)| (*c, b, a)));
     let senders = || ORIGINS.iter().flat_map(|o| SITES.iter().map(move |s| (*o, *s)));
     let kinds = || FETCHES.iter().flat_map(|f| [(f, false), (f, true)]);
     for (policy, method) in POLICIES.iter().flat_map(|p| methods.iter().map(move |m| (*p, m))) {
-        for (cookie, bearer) in credentials() {
+        for (cookie, bearer, app_cookie) in credentials() {
             for (origin, fetch_site) in senders() {
                 for (&(fetch_mode, fetch_dest), upgrade) in kinds() {
                     for host in HOSTS {
@@ -70,6 +78,7 @@ fn each(mut visit: impl FnMut(Policy, &Facts<'_>)) {
                             fetch_dest,
                             cookie,
                             bearer,
+                            app_cookie,
                         };
                         visit(policy, &facts);
                     }
@@ -107,6 +116,11 @@ fn holds_when_passed(policy: Policy, facts: &Facts<'_>, via: Via) {
     match via {
         Via::Nobody => assert!(matches!(policy, Policy::Open | Policy::Visit), "{at}"),
         Via::Cookie => assert!(session && policy != API_POWER, "{at}"),
+        Via::AppCookie => {
+            assert!(!session && facts.app_cookie == AppCookie::Known { may: true }, "{at}");
+            // Whoever shows a token is judged by it.
+            assert!(matches!(facts.bearer, Bearer::Absent | Bearer::Unknown), "{at}");
+        }
         Via::Bearer => assert!(token, "{at}"),
     }
     if policy == Policy::App && via == Via::Cookie {
@@ -143,6 +157,10 @@ fn should_pass(policy: Policy, facts: &Facts<'_>) -> bool {
     let browser = own && facts.fetch_site == Some("same-origin");
     let person = facts.cookie == Cookie::Known { assigned: true };
     let token = facts.cookie == Cookie::Absent && facts.bearer == Bearer::Known { may: true };
+    // The gate is told of it only where an app is asked for.
+    let app_cookie = matches!(facts.cookie, Cookie::Absent | Cookie::Unknown)
+        && facts.bearer == Bearer::Absent
+        && facts.app_cookie == AppCookie::Known { may: true };
     let open = matches!(policy, Policy::Open | Policy::Visit);
     // From a mail or a chat: no Origin, another site, a whole page.
     let link = *facts.method == Method::GET
@@ -152,6 +170,7 @@ fn should_pass(policy: Policy, facts: &Facts<'_>) -> bool {
     facts.host == HOST
         && ((person && (browser || link) && policy != API_POWER)
             || (token && !open)
+            || (app_cookie && (browser || link) && !open)
             || ((browser || link) && open))
 }
 
@@ -167,7 +186,52 @@ fn facts<'a>(method: &'a Method, host: &'a str) -> Facts<'a> {
         fetch_dest: None,
         cookie: Cookie::Absent,
         bearer: Bearer::Absent,
+        app_cookie: AppCookie::Absent,
     }
+}
+
+#[test]
+fn a_session_goes_first_and_a_refusal_says_what_to_do() {
+    let asked = |cookie, bearer, app_cookie| {
+        let asked = facts(&Method::GET, "localhost");
+        decide(Policy::App, &Facts { cookie, bearer, app_cookie, ..asked }, &names())
+    };
+    let (session, none) = (Cookie::Known { assigned: true }, Cookie::Absent);
+    let (may, may_not) = (Bearer::Known { may: true }, Bearer::Known { may: false });
+    let stands = AppCookie::Known { may: true };
+    let stands_elsewhere = AppCookie::Known { may: false };
+    assert_eq!(asked(session, may, stands), Ok(Via::Cookie));
+    assert_eq!(asked(Cookie::Unknown, may, stands), Ok(Via::Bearer));
+    assert_eq!(asked(none, may_not, stands), Err(Refusal::TokenMayNot));
+    assert_eq!(asked(none, Bearer::Unknown, stands), Ok(Via::AppCookie));
+    assert_eq!(asked(none, Bearer::Absent, stands_elsewhere), Err(Refusal::TokenMayNot));
+    assert_eq!(asked(none, Bearer::Absent, AppCookie::Twice), Err(Refusal::TwoCookies));
+    assert_eq!(asked(none, Bearer::Absent, AppCookie::Unknown), Err(Refusal::UnknownToken));
+    assert_eq!(asked(none, Bearer::Unknown, AppCookie::Absent), Err(Refusal::UnknownToken));
+    assert_eq!(asked(none, Bearer::Absent, AppCookie::Absent), Err(Refusal::NotSignedIn));
+    let ended = asked(Cookie::Unknown, Bearer::Absent, AppCookie::Unknown);
+    assert_eq!(ended, Err(Refusal::SessionEnded));
+    for refusal in [Refusal::TokenMayNot, Refusal::UnknownToken] {
+        assert!(refusal.advice().contains("`stationctl login --token --app NAME`"));
+    }
+}
+
+#[test]
+fn a_cookie_of_a_token_is_judged_as_a_session_is_and_a_token_is_not() {
+    let (post, evil) = (Method::POST, Some("https://evil.example"));
+    let asked = |upgrade, origin, bearer| Facts {
+        upgrade,
+        origin,
+        bearer,
+        app_cookie: AppCookie::Known { may: true },
+        ..facts(&post, "localhost")
+    };
+    let verdict = |facts: &Facts<'_>| decide(Policy::App, facts, &names());
+    let token = Bearer::Known { may: true };
+    assert_eq!(verdict(&asked(false, evil, Bearer::Absent)), Err(Refusal::ForeignOrigin));
+    assert_eq!(verdict(&asked(true, None, Bearer::Absent)), Err(Refusal::NoOrigin));
+    assert_eq!(verdict(&asked(false, evil, token)), Ok(Via::Bearer));
+    assert_eq!(verdict(&asked(true, None, token)), Ok(Via::Bearer));
 }
 
 #[test]

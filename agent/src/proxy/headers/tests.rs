@@ -19,7 +19,7 @@ fn sent(fields: &[(&'static str, &'static str)], websocket: bool) -> HeaderMap {
         tls: true,
         peer: &HeaderValue::from_static("192.0.2.7"),
         cookie_name: "st",
-        by_token: false,
+        xsrf: None,
         websocket,
     };
     to_app(&mut headers, &about);
@@ -131,18 +131,72 @@ fn only_our_cookie_goes() {
 }
 
 #[test]
-fn authorization_goes_only_when_it_was_for_the_app() {
-    let with = |by_token| {
-        let mut headers = map(&[("authorization", "token abc")]);
+fn who_comes_with_a_token_gets_the_pair_that_jupyter_compares() {
+    let by_token = |fields: &[(&'static str, &'static str)]| {
+        let mut headers = map(fields);
         let peer = HeaderValue::from_static("::1");
-        to_app(
-            &mut headers,
-            &About { tls: false, peer: &peer, cookie_name: "st", by_token, websocket: false },
-        );
-        headers.contains_key(AUTHORIZATION)
+        let about = About {
+            tls: false,
+            peer: &peer,
+            cookie_name: "st",
+            xsrf: Some("ab12"),
+            websocket: false,
+        };
+        to_app(&mut headers, &about);
+        headers
     };
-    assert!(with(false));
-    assert!(!with(true));
+    let headers = by_token(&[
+        ("authorization", "token stn_abc"),
+        ("origin", "https://editor.example"),
+        ("referer", "https://editor.example/"),
+        ("x-xsrftoken", "stale"),
+        ("cookie", "a=1; st-app=x"),
+        ("cookie", "b=2"),
+    ]);
+    assert_eq!(all(&headers, "cookie"), ["a=1; b=2; _xsrf=ab12"]);
+    assert_eq!(all(&headers, "x-xsrftoken"), ["ab12"]);
+    for gone in ["authorization", "origin", "referer"] {
+        assert!(!headers.contains_key(gone), "{gone}");
+    }
+    assert_eq!(all(&by_token(&[]), "cookie"), ["_xsrf=ab12"]);
+    // What the app's client has of its own stays, and is completed.
+    let own = by_token(&[("cookie", "a=1; _xsrf=2|x"), ("authorization", "token theirs")]);
+    assert_eq!(all(&own, "cookie"), ["a=1; _xsrf=2|x"]);
+    assert_eq!(all(&own, "x-xsrftoken"), ["2|x"]);
+    assert_eq!(all(&own, "authorization"), ["token theirs"]);
+    let both = by_token(&[("cookie", "_xsrf=2|x"), ("x-xsrftoken", "mine")]);
+    assert_eq!(all(&both, "x-xsrftoken"), ["mine"]);
+    // Without a token nothing is added or taken away.
+    let plain = sent(&[("origin", "https://vm"), ("referer", "https://vm/")], false);
+    assert_eq!((all(&plain, "origin").len(), all(&plain, "referer").len()), (1, 1));
+    assert!(!plain.contains_key("cookie") && !plain.contains_key("x-xsrftoken"));
+}
+
+#[test]
+fn the_cookie_of_a_token_neither_reaches_an_app_nor_is_set_by_one() {
+    let ours = "__Host-stationd-abababab";
+    let names = |pair: &str| names_cookie(pair.as_bytes(), ours);
+    for pair in [
+        "__Host-stationd-abababab=x",
+        "__Secure-stationd-abababab-app=x; Path=/",
+        "stationd-abababab-app",
+        " stationd-abababab = x",
+    ] {
+        assert!(names(pair), "{pair}");
+    }
+    for pair in [
+        "stationd-abababab-apps=x",
+        "stationd-ababab-app=x",
+        "a=stationd-abababab-app",
+        "__Secure-stationd-abababab-app-app=x",
+        "",
+    ] {
+        assert!(!names(pair), "{pair}");
+    }
+    let mut answer =
+        map(&[("set-cookie", "st-app=stolen; Path=/apps/lab/"), ("set-cookie", "b=2")]);
+    to_client(&mut answer, BACK, false);
+    assert_eq!(all(&answer, "set-cookie"), ["b=2"]);
 }
 
 #[test]

@@ -10,9 +10,11 @@ use station_proto::api::{DownReport, LoginLink};
 use station_proto::app::{AppActivity, AppLogs};
 use station_proto::problem::Problem;
 use station_proto::time::Time;
+use station_proto::token::{NewToken, Token, TokenRequest};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::admin_to_identity;
 use crate::admin::answers::{no_such_app, problem};
 use crate::admin::{Answer, AppAction, Control};
 use crate::apps::{Apps, AppsError, Seen};
@@ -78,14 +80,7 @@ impl Control for Parts {
         let (url, port, loopback) = (self.public_url.borrow().clone(), self.port, self.loopback);
         Box::pin(async move {
             if port == 0 {
-                let detail =
-                    "the public listener is not running: mend [listen] in the configuration";
-                return Err(problem(
-                    StatusCode::CONFLICT,
-                    "no-listener",
-                    "nobody could log in",
-                    detail,
-                ));
+                return Err(no_listener());
             }
             let next = next.map_err(|error| {
                 let detail = format!("`next` {error}");
@@ -99,6 +94,32 @@ impl Control for Parts {
             let url = format!("{url}/login/{}", link.token.expose_secret());
             Ok(LoginLink { url, expires_at: Time(link.expires_at), port, loopback })
         })
+    }
+
+    fn create_token(&self, wanted: TokenRequest) -> Answer<NewToken> {
+        let known = self.apps.seen().borrow().iter().any(|app| app.name.as_str() == wanted.app);
+        if !known {
+            return Box::pin(std::future::ready(Err(no_such_app(&wanted.app))));
+        }
+        let (identity, user) = (self.identity.clone(), self.user.clone());
+        let (url, port, loopback) = (self.public_url.borrow().clone(), self.port, self.loopback);
+        Box::pin(async move {
+            if port == 0 {
+                return Err(no_listener());
+            }
+            let url = format!("{url}/apps/{}/", wanted.app);
+            let (token, secret) = admin_to_identity::mint(&identity, user, wanted).await?;
+            Ok(NewToken { token, secret, url, port, loopback })
+        })
+    }
+
+    fn tokens(&self) -> Vec<Token> {
+        admin_to_identity::list(&self.identity)
+    }
+
+    fn revoke_token(&self, id: &str) -> Answer<()> {
+        let (identity, id) = (self.identity.clone(), id.to_owned());
+        Box::pin(async move { admin_to_identity::revoke(&identity, &id).await })
     }
 
     /// The work goes on when nobody waits for it any more: what was begun is brought to its end.
@@ -133,6 +154,12 @@ impl Control for Parts {
         }
         text
     }
+}
+
+#[expect(clippy::unnecessary_box_returns, reason = "a problem travels in a box everywhere")]
+fn no_listener() -> Box<Problem> {
+    let detail = "the public listener is not running: mend [listen] in the configuration";
+    problem(StatusCode::CONFLICT, "no-listener", "nobody could log in", detail)
 }
 
 /// Where PID 1 holds our sockets, the next connection would start everything again.

@@ -1,4 +1,4 @@
-//! Login links and sessions behind the public listener.
+//! Login links, sessions and tokens behind the public listener.
 
 use std::sync::Arc;
 
@@ -8,21 +8,25 @@ use secrecy::ExposeSecret;
 
 use super::front_to_web::{Site, answer, cannot_record, empty};
 use crate::base::chain::Chain;
-use crate::front::gate::Policy;
+use crate::front::gate::{APP_ACTION, Policy};
 use crate::front::routes::{Answer, Body, Caller, Handler, Routes};
-use crate::front::{Credentials, Session, Token};
+use crate::front::{Credentials, Session, Token, Wanted};
 use crate::identity::{
-    ABSOLUTE, Identity, IdentityError, Link, Login, NextPath, Redeemed, SessionCookie,
+    ABSOLUTE, AppCookie, AppToken, Identity, IdentityError, Link, Login, NextPath, Redeemed,
+    SessionCookie,
 };
 use crate::os::clock;
 use crate::web::{self, Format, LinkRefusal, LoginNeeded};
 
-/// What a cookie is worth.
-pub(in crate::wiring) struct Sessions(pub Identity);
+/// What a cookie and a token are worth.
+pub(in crate::wiring) struct Sessions {
+    pub identity: Identity,
+    pub app_cookie: AppCookie,
+}
 
 impl Credentials for Sessions {
     fn session(&self, cookie: &str) -> Option<Session> {
-        let session = self.0.check(cookie, clock::now())?;
+        let session = self.identity.check(cookie, clock::now())?;
         // One user per machine: every session is that user's.
         Some(Session { id: session.name, user: session.user, assigned: true })
     }
@@ -30,17 +34,42 @@ impl Credentials for Sessions {
     fn used(&self, session: &Session) {
         if let Some(id) = session_id(&session.id) {
             // One that ended a moment ago stays ended.
-            self.0.touch(id, clock::now());
+            self.identity.touch(id, clock::now());
         }
     }
 
-    /// This release gives out no tokens.
-    fn bearer(&self, _token: &str, _action: &str) -> Option<Token> {
-        None
+    fn bearer(&self, token: &str, wanted: Wanted<'_>) -> Option<Token> {
+        Some(worth(self.identity.check_token(token, clock::now())?, wanted))
+    }
+
+    fn app_cookie(&self, value: &str, wanted: Wanted<'_>) -> Option<Token> {
+        Some(worth(self.identity.check_app_cookie(value, clock::now())?, wanted))
+    }
+
+    fn used_token(&self, token: &Token) {
+        if let Some(id) = session_id(&token.id) {
+            self.identity.touch_token(id, clock::now());
+        }
+    }
+
+    fn exchanged(&self, token: &str, app: &str) -> Option<HeaderValue> {
+        let now = clock::now();
+        let known = self.identity.check_token(token, now).filter(|known| *known.app == *app)?;
+        let (secret, left) = self.identity.app_cookie(token, now)?;
+        let cookie = self.app_cookie.set(&known.app, secret.expose_secret(), left);
+        let mut value = HeaderValue::from_str(&cookie).ok()?;
+        value.set_sensitive(true);
+        Some(value)
     }
 }
 
-/// The number behind the front's name of a session.
+/// A token opens its app and does nothing else.
+fn worth(token: AppToken, wanted: Wanted<'_>) -> Token {
+    let may = wanted.action == APP_ACTION && wanted.app == Some(&*token.app);
+    Token { id: token.name, user: token.user, may }
+}
+
+/// The number behind the front's name of a session or a token.
 pub(in crate::wiring) fn session_id(name: &str) -> Option<u64> {
     name.parse().ok()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Request;
 use hyper::body::Incoming;
 
-use crate::front::gate::Policy;
+use crate::front::gate::{Policy, Via};
 use crate::front::routes::{Answer, Caller, Handler, Routes};
 use crate::proxy::{self, Proxy};
 
@@ -13,8 +13,9 @@ struct Apps(Proxy);
 
 impl Handler for Apps {
     fn handle(&self, request: Request<Incoming>, caller: Caller) -> Answer {
-        let Caller { session, token, tls, peer_text, cookie_name, .. } = caller;
-        let caller = proxy::Caller { session, token, tls, peer_text, cookie_name };
+        let Caller { session, token, via, tls, peer_text, cookie_name, .. } = caller;
+        let by_token = via == Via::Bearer;
+        let caller = proxy::Caller { session, token, by_token, tls, peer_text, cookie_name };
         Box::pin(self.0.handle(request, caller))
     }
 }

@@ -28,14 +28,6 @@ pub(in crate::wiring) fn outside(identity: &Identity, apps: &Apps, site: &Arc<Si
 
 struct Users(Identity, Apps);
 
-impl Users {
-    /// Notes the use of a session; `false` if it has ended.
-    fn touch(&self, caller: &Caller) -> bool {
-        let session = caller.session.as_deref().and_then(session_id);
-        session.is_some_and(|id| self.0.touch(id, clock::now()))
-    }
-}
-
 impl Activity for Users {
     /// The gate has noted the use of the session already.
     fn http(&self, app: &str, _caller: &Caller, method: &Method, path: &str) {
@@ -44,7 +36,13 @@ impl Activity for Users {
 
     /// Work of a kernel keeps the session, even if nobody touches the page.
     fn websocket_data(&self, app: &str, caller: &Caller, path: &str, direction: Direction) {
-        self.touch(caller);
+        let now = clock::now();
+        if let Some(id) = number(caller.session.as_ref()) {
+            self.0.touch(id, now);
+        }
+        if let Some(id) = number(caller.token.as_ref()) {
+            self.0.touch_token(id, now);
+        }
         if direction == Direction::FromClient {
             self.1.used(app, Use::Message { path });
         }
@@ -53,9 +51,14 @@ impl Activity for Users {
 
 impl Sessions for Users {
     fn still_valid(&self, caller: &Caller) -> bool {
-        let session = caller.session.as_deref().and_then(session_id);
-        session.is_some_and(|id| self.0.alive(id, clock::now()))
+        let now = clock::now();
+        number(caller.session.as_ref()).is_some_and(|id| self.0.alive(id, now))
+            || number(caller.token.as_ref()).is_some_and(|id| self.0.token_alive(id, now))
     }
+}
+
+fn number(name: Option<&Arc<str>>) -> Option<u64> {
+    name.and_then(|name| session_id(name))
 }
 
 struct Starts(Apps);
