@@ -39,9 +39,14 @@ async function problem(answer) {
   return body.detail || body.title || `the server answered ${answer.status}`;
 }
 
+function warning(button) {
+  const place = button.closest("[data-warning]");
+  return place ? place.dataset.warning : "Its running kernels and their variables are lost.";
+}
+
 async function press(button) {
   const { app, verb } = button.dataset;
-  if (verb !== "start" && !confirm(`${verb} ${app}? Its running kernels and their variables are lost.`)) return;
+  if (verb !== "start" && !confirm(`${verb} ${app}? ${warning(button)}`)) return;
   button.disabled = true;
   notice(`${verb} ${app} …`);
   try {

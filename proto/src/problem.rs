@@ -16,4 +16,7 @@ pub struct Problem {
     /// What happened this time, and what to do.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+    /// The same as `detail`, where an app's page looks for it: JupyterLab's dialogs show this member.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }

@@ -179,6 +179,8 @@ async fn a_notebook_saves_after_a_new_login() {
     let refused = kernel::api(&client, Method::PUT, &path, &notebook).await.unwrap();
     let refused = refused.expect(401).unwrap().json().unwrap();
     assert!(refused["detail"].as_str().unwrap().contains("stationctl login"), "{refused}");
+    // JupyterLab's dialogs show this member.
+    assert_eq!(refused["message"], refused["detail"]);
     station.log_in(&client).await.unwrap();
     kernel::api(&client, Method::PUT, &path, &notebook).await.unwrap().expect(200).unwrap();
 }

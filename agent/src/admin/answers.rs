@@ -22,6 +22,7 @@ pub fn problem(
         title: title.to_owned(),
         status: status.as_u16(),
         detail: detail.into(),
+        message: String::new(),
     })
 }
 

@@ -295,6 +295,8 @@ fn problem(status: StatusCode, word: &str, detail: &str) -> Response<Body> {
         title: status.canonical_reason().unwrap_or_default().to_owned(),
         status: status.as_u16(),
         detail: detail.to_owned(),
+        // JupyterLab shows it in its dialogs.
+        message: detail.to_owned(),
     };
     let bytes = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     let mut answer = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync());

@@ -86,6 +86,7 @@ fn problem(status: StatusCode, app: &str, state: State<'_>) -> Response<Body> {
         kind: format!("about:stationd/{kind}"),
         title: status.canonical_reason().unwrap_or_default().to_owned(),
         status: status.as_u16(),
+        message: detail.clone(),
         detail,
     };
     let bytes = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());

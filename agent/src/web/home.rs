@@ -3,7 +3,7 @@
 //! Every section has an id; the script replaces a section when its markup has changed.
 
 use http::StatusCode;
-use station_proto::app::{App, AppPhase};
+use station_proto::app::{App, AppPhase, KernelEnd};
 use station_proto::cause::Cause;
 use station_proto::condition::{Condition, Truth};
 use station_proto::heartbeat::Status;
@@ -118,7 +118,9 @@ fn apps(apps: &[App]) -> Html {
 }
 
 fn app(app: &App) -> Html {
-    let mut html = Html::literal("<li class=\"tile\"><h3>")
+    let mut html = Html::literal("<li class=\"tile\" data-warning=\"")
+        .text(&warning(app))
+        .raw("\"><h3>")
         .text(&app.name)
         .raw(" ")
         .push(&words::pill(words::app_phase(app.phase)))
@@ -126,6 +128,13 @@ fn app(app: &App) -> Html {
         .text(&app.message)
         .raw("</p>\n<p class=\"dim\">since ")
         .push(&words::time(app.since));
+    if let Some(kernels) = app.kernels {
+        html =
+            html.raw(" · ").value(kernels).raw(if kernels == 1 { " kernel" } else { " kernels" });
+    }
+    if let Some(server) = &app.shares {
+        html = html.raw(" · another view of the server of ").text(server);
+    }
     if app.failures > 0 {
         html = html.raw(" · ended unasked ").value(app.failures).raw("×");
     }
@@ -148,7 +157,41 @@ fn app(app: &App) -> Html {
     if let Some(end) = &app.last_end {
         html = html.push(&last_end(&app.name, end));
     }
-    html.raw("</li>\n")
+    // Those of a view are shown with its server.
+    let ends = app.kernel_ends.iter().rev().filter(|_| app.shares.is_none());
+    html.each(ends, kernel_end).raw("</li>\n")
+}
+
+/// What a stop or restart costs, for the question that is asked before it.
+fn warning(app: &App) -> String {
+    let kernels = match app.kernels {
+        Some(0) => "No kernel runs in it.".to_owned(),
+        Some(1) => "Its kernel ends, and its variables are lost.".to_owned(),
+        Some(count) => format!("Its {count} kernels end, and their variables are lost."),
+        None => "What runs in it ends.".to_owned(),
+    };
+    match &app.shares {
+        Some(server) => format!("It shares the server of {server}, which ends too. {kernels}"),
+        None => kernels,
+    }
+}
+
+/// Why a kernel ended.
+fn kernel_end(end: &KernelEnd) -> Html {
+    let which = end.path.as_ref().map_or_else(|| format!("kernel {}", end.kernel), Clone::clone);
+    let html = Html::literal("<details id=\"kernel-")
+        .text(&end.kernel)
+        .raw("-")
+        .value(end.cause.at.as_ms())
+        .raw("\"><summary>")
+        .text(&which)
+        .raw(": ")
+        .text(&end.cause.message)
+        .raw(" <span class=\"dim\">")
+        .push(&words::time(end.cause.at))
+        .raw("</span></summary>");
+    let action = if end.cause.action.is_empty() { "nothing" } else { end.cause.action.as_str() };
+    html.raw("<p class=\"action\">What to do: ").text(action).raw("</p></details>\n")
 }
 
 /// The verbs that make sense now.
