@@ -24,6 +24,7 @@ pub mod machine;
 pub mod node;
 pub mod process;
 pub mod rserver;
+pub mod soak;
 pub mod standin;
 pub mod station;
 

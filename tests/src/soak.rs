@@ -1,0 +1,130 @@
+//! Histories that take minutes and end in figures: `scripts/soak NAME`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use station_proto::app::AppPhase;
+use stationd::os::process::Stat;
+use stationd::os::{clock, random};
+
+use crate::kernel::{Kernel, Outcome};
+use crate::standin::{self, Behaviour};
+use crate::station::{App, Station};
+use crate::{jupyter, process};
+
+const BASE: &str = "/apps/jupyterlab";
+/// Prints twenty numbers a second until it is told to stop, then how many there were.
+const COUNTS: &str = "import os, time\nn = 0\nwhile not os.path.exists('stop'):\n    \
+    print(n, flush=True)\n    n += 1\n    time.sleep(0.05)\nprint('end', n, flush=True)";
+/// An adoption that takes longer is a failure.
+const ADOPTED: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(10);
+
+/// Runs one history and gives what it found.
+pub async fn run(name: &str, minutes: u64) -> Result<String> {
+    let limit = Duration::from_secs(minutes * 60);
+    match name {
+        "kills" => kills(limit).await,
+        "crash-loop" => crash_loop(limit).await,
+        other => bail!("no history is called {other}: kills, crash-loop"),
+    }
+}
+
+/// `kill -9` of stationd at any moment while a cell prints, again and again.
+async fn kills(limit: Duration) -> Result<String> {
+    jupyter::lab().context(jupyter::MISSING)?;
+    let mut station = Station::with_app(App::JupyterLab).await?;
+    let client = station.login().await?;
+    let before = station.app_in(AppPhase::Ready).await?;
+    let mut kernel = Kernel::start(&client, BASE).await?;
+    kernel.run("kept = 'alive'").await?;
+    let cell = kernel.send(COUNTS).await?;
+    let (mut outcome, mut took) = (Outcome::default(), Vec::new());
+    let end = clock::since_boot() + limit;
+    while clock::since_boot() < end {
+        let pause = Duration::from_secs_f64(random::fraction());
+        let read = kernel.collect(&cell, &mut outcome, |_| false);
+        if let Ok(dropped) = tokio::time::timeout(pause, read).await {
+            ensure!(dropped?, "the cell ended by itself: {outcome:?}");
+        }
+        station.kill().await?;
+        let started = clock::since_boot();
+        station.launch().await?;
+        let after = station.app_in(AppPhase::Ready).await?;
+        took.push(clock::since_boot().saturating_sub(started));
+        let same = (before.pid, before.generation) == (after.pid, after.generation);
+        ensure!(same, "another instance: {before:?} and then {after:?}");
+        for role in ["stationd keep", "stationd attend"] {
+            let found = process::of_home_with(station.folder(), role);
+            ensure!(found.len() == 1, "{role}: {found:?}");
+        }
+        // What the network still held, then what Jupyter kept for this session.
+        ensure!(kernel.collect(&cell, &mut outcome, |_| false).await?, "the websocket lives");
+        kernel.reconnect(&client).await?;
+    }
+    std::fs::write(station.home().join("workspace/stop"), "")?;
+    ensure!(!kernel.collect(&cell, &mut outcome, |_| false).await?, "the websocket was cut off");
+    let kept = kernel.run("kept").await?.value;
+    ensure!(kept.as_deref() == Some("'alive'"), "the kernel is another: {kept:?}");
+    let lost = lost(&outcome.output)?;
+    took.sort_unstable();
+    let at = |share: usize| took.get((took.len() - 1) * share / 100).copied().unwrap_or_default();
+    let late = took.iter().filter(|took| **took > ADOPTED).count();
+    Ok(format!(
+        "{} kills, {} lines printed, {lost} lost, 0 kernels lost, 0 second instances\n\
+         adopted after p50 {:?}, p99 {:?}, most {:?}; {late} later than 1 s",
+        took.len(),
+        outcome.output.lines().count() - 1,
+        at(50),
+        at(99),
+        at(100)
+    ))
+}
+
+/// How many numbers are missing.
+fn lost(output: &str) -> Result<usize> {
+    let last = output.lines().last().context("nothing was printed")?;
+    let printed: usize = last.strip_prefix("end ").context(last.to_owned())?.parse()?;
+    let seen: BTreeSet<usize> = output.lines().filter_map(|line| line.parse().ok()).collect();
+    Ok(printed - seen.len())
+}
+
+/// An app that ends at once, for as long as that; what it costs stationd.
+async fn crash_loop(limit: Duration) -> Result<String> {
+    let mut station = Station::prepare(App::StandIn, "")?;
+    standin::behave(station.folder(), Behaviour::CrashAtStart)?;
+    station.launch().await?;
+    let pid = station.pid()?;
+    let cpu = || Stat::read(pid).map(|stat| stat.cpu_ticks).context("stationd has ended");
+    let (began, cpu_before) = (clock::since_boot(), cpu()?);
+    let (mut starts, mut most) = (Vec::new(), 0);
+    while clock::since_boot() < began + limit {
+        tokio::time::sleep(TICK * 5).await;
+        let now = clock::since_boot();
+        let heartbeat = station.heartbeat().await?;
+        let generation = heartbeat.status.apps.first().map_or(0, |app| app.generation);
+        while u64::try_from(starts.len())? < generation {
+            starts.push(now);
+        }
+        let minute = now.saturating_sub(Duration::from_secs(60));
+        most = most.max(starts.iter().filter(|at| **at > minute).count());
+    }
+    let passed = clock::since_boot().saturating_sub(began);
+    let ticks = u32::try_from(cpu()?.saturating_sub(cpu_before))?;
+    let share = (TICK * ticks).as_secs_f64() / passed.as_secs_f64() * 100.0;
+    // Twenty questions a second of ours are in it.
+    Ok(format!("{} starts, {most} at most in a minute; stationd used {share:.2} % of a core", starts.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_numbers_are_counted() {
+        assert_eq!(lost("0\n1\n2\nend 3\n").unwrap(), 0);
+        assert_eq!(lost("0\n2\nend 4\n").unwrap(), 2);
+        assert!(lost("0\n1\n").is_err());
+    }
+}
