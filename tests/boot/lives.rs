@@ -2,10 +2,16 @@
 //! and ends of single parts, after which the app goes on and the next stationd takes it over.
 
 use station_proto::app::AppPhase;
+use station_proto::cause::CauseKind;
+use station_proto::heartbeat::Heartbeat;
 use station_tests::http::Client;
+use station_tests::kernel::Kernel;
 use station_tests::process;
 
-use crate::setup::{APP, MAIN, SOON, heartbeat, processes, until, with_jupyterlab};
+use crate::setup::{
+    APP, MAIN, SOON, VERSION, configure, fresh, heartbeat, install, processes, until,
+    with_jupyterlab,
+};
 
 #[tokio::test]
 async fn a_reboot_brings_everything_back() {
@@ -80,4 +86,40 @@ async fn a_daemon_that_hangs_is_ended_with_a_trace_and_the_app_goes_on() {
     let journal = machine.journal(MAIN).await.unwrap();
     assert!(journal.contains("Watchdog timeout"), "{journal}");
     assert!(journal.contains("was aborted by SIGABRT"), "{journal}");
+}
+
+/// stationd, which sees no process of the user's, hears from the attendant what runs and what ended.
+#[tokio::test]
+async fn a_kernel_that_ends_in_its_unit_is_told_and_the_others_go_on() {
+    const BASE: &str = "/apps/jupyterlab";
+    let machine = fresh().await.unwrap();
+    configure(&machine, "").unwrap();
+    machine.must("echo 'memory_max = \"700MiB\"' >>/etc/stationd/stationd.toml").await.unwrap();
+    install(&machine, VERSION).await.unwrap();
+    let before = machine.admin.app_in(AppPhase::Ready).await.unwrap();
+    assert_eq!(machine.property(APP, "MemoryMax").await.unwrap(), (700_u64 << 20).to_string());
+    let client = machine.admin.login().await.unwrap();
+    let mut other = Kernel::start(&client, BASE).await.unwrap();
+    other.run("kept = 'alive'").await.unwrap();
+    let mut kernel = Kernel::start(&client, BASE).await.unwrap();
+    kernel.run("import os, time; time.sleep(2)").await.unwrap();
+    let limited = !before.message.contains("memory_max is not enforced");
+    let code = if limited {
+        "held = []\nwhile True:\n    held.append(bytearray(16 << 20)); time.sleep(0.05)"
+    } else {
+        station_tests::skip("units have no memory controller here: killed by hand instead")
+            .unwrap();
+        "os.kill(os.getpid(), 9)"
+    };
+    kernel.send(code).await.unwrap();
+    let ended = |heartbeat: &Heartbeat| !heartbeat.status.apps[0].kernel_ends.is_empty();
+    let heartbeat = machine.admin.wait_for("the end of a kernel", SOON, ended).await.unwrap();
+    let app = &heartbeat.status.apps[0];
+    let cause = &app.kernel_ends[0].cause;
+    let expected = if limited { CauseKind::OutOfMemory } else { CauseKind::Signal };
+    assert_eq!((cause.kind, cause.signal), (expected, Some(9)), "{cause:?}");
+    assert_eq!((app.pid, app.generation), (before.pid, before.generation));
+    assert_eq!(other.run("kept").await.unwrap().value.as_deref(), Some("'alive'"));
+    let shown = machine.must("stationctl app show jupyterlab").await.unwrap();
+    assert!(shown.contains("KERNELS THAT ENDED") && shown.contains("ACTIVITY"), "{shown}");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use stationd::os::process;
 use tokio::process::Command;
@@ -29,12 +29,11 @@ impl Output {
 /// A binary of this workspace, beside the running test.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let folder = own.parent().and_then(Path::parent).context("the test binary has no folder")?;
-    let path = folder.join(name);
-    if !path.is_file() {
-        bail!("{} is missing: run `cargo build --workspace --bins`", path.display());
-    }
-    Ok(path)
+    // A test lies one folder deeper than the programs.
+    let mut places = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    places.find(|path| path.is_file()).with_context(|| {
+        format!("{name} is not beside {}: run `cargo build --workspace --bins`", own.display())
+    })
 }
 
 /// A command with a clean environment: no setting of the caller leaks into a test.

@@ -20,6 +20,8 @@ const COUNTS: &str = "import os, time\nn = 0\nwhile not os.path.exists('stop'):\
 /// An adoption that takes longer is a failure.
 const ADOPTED: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(10);
+/// Between two looks at how often an app was started.
+const ASK: Duration = Duration::from_millis(500);
 
 /// Runs one history and gives what it found.
 pub async fn run(name: &str, minutes: u64) -> Result<String> {
@@ -100,7 +102,7 @@ async fn crash_loop(limit: Duration) -> Result<String> {
     let (began, cpu_before) = (clock::since_boot(), cpu()?);
     let (mut starts, mut most) = (Vec::new(), 0);
     while clock::since_boot() < began + limit {
-        tokio::time::sleep(TICK * 5).await;
+        tokio::time::sleep(ASK).await;
         let now = clock::since_boot();
         let heartbeat = station.heartbeat().await?;
         let generation = heartbeat.status.apps.first().map_or(0, |app| app.generation);
@@ -113,8 +115,11 @@ async fn crash_loop(limit: Duration) -> Result<String> {
     let passed = clock::since_boot().saturating_sub(began);
     let ticks = u32::try_from(cpu()?.saturating_sub(cpu_before))?;
     let share = (TICK * ticks).as_secs_f64() / passed.as_secs_f64() * 100.0;
-    // Twenty questions a second of ours are in it.
-    Ok(format!("{} starts, {most} at most in a minute; stationd used {share:.2} % of a core", starts.len()))
+    // Our own questions are in it.
+    Ok(format!(
+        "{} starts, {most} at most in a minute; stationd used {share:.2} % of a core",
+        starts.len()
+    ))
 }
 
 #[cfg(test)]
