@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use station_proto::app::AppPhase;
+use stationd::os::file::write_atomic;
 use stationd::os::process::Stat;
 use stationd::os::{clock, random};
 
@@ -65,7 +66,7 @@ async fn kills(limit: Duration) -> Result<String> {
         ensure!(kernel.collect(&cell, &mut outcome, |_| false).await?, "the websocket lives");
         kernel.reconnect(&client).await?;
     }
-    std::fs::write(station.home().join("workspace/stop"), "")?;
+    write_atomic(&station.home().join("workspace/stop"), b"", 0o644)?;
     ensure!(!kernel.collect(&cell, &mut outcome, |_| false).await?, "the websocket was cut off");
     let kept = kernel.run("kept").await?.value;
     ensure!(kept.as_deref() == Some("'alive'"), "the kernel is another: {kept:?}");
