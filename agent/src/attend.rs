@@ -16,6 +16,7 @@
 //! Not here: who is started and when (`apps`), and with which arguments (`privileged::app::recipe`).
 
 mod arguments;
+mod executing;
 mod relay;
 pub mod report;
 pub mod rstudio;

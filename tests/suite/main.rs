@@ -5,13 +5,13 @@ mod access;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod apps;
+#[cfg(test)]
 mod browser;
 #[cfg(test)]
 mod jupyter;
 #[cfg(test)]
 mod login;
-#[cfg(test)]
-mod rserver_standin;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]

@@ -110,6 +110,13 @@ impl App {
         self.state.occupied()
     }
 
+    /// Looks again after `wait` at the latest: a limit is over then.
+    pub(super) fn look_within(&mut self, now: Moment, wait: Duration) {
+        if let Some(due) = self.probe_due {
+            self.probe_due = Some(due.min(now.mono + wait));
+        }
+    }
+
     /// When [`Event::Tick`] is wanted next.
     pub(super) fn due(&self) -> Option<Duration> {
         self.state.due().into_iter().chain(self.probe_due).min()

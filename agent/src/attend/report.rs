@@ -61,6 +61,9 @@ pub struct Session {
     pub cpu_ms: u64,
     /// Programs that it has started and that still run.
     pub below: u32,
+    /// Whether R executes something, by the session's own word; absent: it has not said.
+    #[serde(default)]
+    pub executing: Option<bool>,
 }
 
 /// A kernel that has ended.

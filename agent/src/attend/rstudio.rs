@@ -17,7 +17,9 @@ const IDLE: Duration = Duration::from_secs(3);
 const BUSY: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(100);
 /// The .deb leaves it to root, and a server of another user ends without a word then.
-const RPC_KEY: &str = "/var/lib/rstudio-server/session-rpc-key";
+const RPC_KEY: &str = "session-rpc-key";
+/// Where the system's key lies, unless there is one in the configuration's own folder.
+const SYSTEM: &str = "/var/lib/rstudio-server";
 /// An end so soon after the start is a failed start.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -90,11 +92,48 @@ pub(super) fn explain(ran: Duration) {
     if ran > SOON {
         return;
     }
-    match fs::File::open(RPC_KEY) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => complain(&format!(
-            "rserver ended without a word: it may not read {RPC_KEY}; remove that file, or give it to \
-             this user with chown"
-        )),
-        _ => complain(&"rserver ended right after its start"),
+    let configured = std::env::var_os("RSTUDIO_CONFIG_DIR").map(PathBuf::from);
+    match unusable_key(configured.into_iter().chain([SYSTEM.into()])) {
+        Some(said) => complain(&said),
+        None => complain(&"rserver ended right after its start"),
+    }
+}
+
+/// What is wrong with the key: the first that is there counts for rserver, usable or not.
+fn unusable_key(folders: impl IntoIterator<Item = PathBuf>) -> Option<String> {
+    let mut keys = folders.into_iter().map(|folder| folder.join(RPC_KEY));
+    let key = keys.find(|key| fs::symlink_metadata(key).is_ok())?;
+    let problem = match fs::read(&key) {
+        Ok(text) if text.is_empty() => "is empty".to_owned(),
+        Ok(_) => return None,
+        Err(error) => format!("cannot be read ({})", error.kind()),
+    };
+    Some(format!(
+        "rserver ended without a word: {} {problem}; remove that file, or give it to this user with \
+         chown",
+        key.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_key_that_is_there_is_looked_at() {
+        let place = tempfile::tempdir().unwrap();
+        let folders = || ["configured", "system"].map(|name| place.path().join(name));
+        folders().iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        let key = |folder: usize, text: &str| write(&folders()[folder].join(RPC_KEY), text).unwrap();
+        assert_eq!(unusable_key(folders()), None);
+        key(1, "");
+        let said = unusable_key(folders()).unwrap();
+        assert!(said.contains("/system/session-rpc-key is empty; remove that file"), "{said}");
+        key(0, "key");
+        assert_eq!(unusable_key(folders()), None);
+        fs::remove_file(folders()[0].join(RPC_KEY)).unwrap();
+        fs::create_dir(folders()[0].join(RPC_KEY)).unwrap();
+        let said = unusable_key(folders()).unwrap();
+        assert!(said.contains("/configured/session-rpc-key cannot be read"), "{said}");
     }
 }

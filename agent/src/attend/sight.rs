@@ -98,7 +98,7 @@ fn session(process: &Process, processes: &[Process]) -> Option<Session> {
     }
     let cpu = processes.iter().filter(|one| family.contains(&one.pid)).map(|one| one.cpu_ms).sum();
     let below = u32::try_from(family.len() - 1).unwrap_or(u32::MAX);
-    Some(Session { pid: process.pid, cpu_ms: cpu, below })
+    Some(Session { pid: process.pid, cpu_ms: cpu, below, executing: None })
 }
 
 fn shown(command: &[String]) -> String {
@@ -164,7 +164,8 @@ mod tests {
             process(7, 6, "make"),
             process(8, 1, "other"),
         ];
-        assert_eq!(see(&all).sessions, [Session { pid: 5, cpu_ms: 30, below: 2 }]);
+        let session = Session { pid: 5, cpu_ms: 30, below: 2, executing: None };
+        assert_eq!(see(&all).sessions, [session]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use tokio::process::Child;
 use tokio::sync::mpsc;
 
+use super::executing::Reader;
 use super::report::{Ended, LastWord, Question, Report};
 use super::sight::Sight;
 use super::{
@@ -159,12 +160,13 @@ impl Attendant {
 
     /// Tells whoever may connect what there is at this moment.
     fn answer(&self, listener: tokio::net::UnixListener) {
-        let known = Arc::clone(&self.known);
+        let (known, properties) = (Arc::clone(&self.known), Reader::default());
         let answer = move |question: Vec<u8>| {
-            let known = Arc::clone(&known);
+            let (known, properties) = (Arc::clone(&known), properties.clone());
             async move {
                 let after = serde_json::from_slice::<Question>(&question).unwrap_or_default().after;
-                let report = locked(&known).report(after);
+                let mut report = locked(&known).report(after);
+                properties.add(&mut report.sessions).await;
                 serde_json::to_vec(&report).unwrap_or_default()
             }
         };

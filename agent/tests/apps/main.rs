@@ -12,5 +12,6 @@
 )]
 
 mod account;
+mod idle;
 mod life;
 mod rig;

@@ -17,7 +17,7 @@ use stationd::privileged::{AppRoot, Holder, Kind, Privileged, RootConfig, UnitUs
 use stationd::store::Store;
 use tokio::sync::watch;
 
-/// Answers like Jupyter's kernel list; `crash` and `refuse` in its folder change its mind.
+/// Answers like Jupyter's kernel list; `crash` and `idle` in its folder change its mind.
 const PROGRAM: &str = r#"#!/usr/bin/env python3
 import os, socketserver, sys, http.server, signal, subprocess, time
 flags = dict(a[2:].split("=", 1) for a in sys.argv[1:] if "=" in a)
@@ -32,6 +32,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start, end = "/apps/jupyterlab/api/", "?no_track_activity=1"
         assert self.path.startswith(start) and self.path.endswith(end), self.path
         kernels = b'[{"id": "k", "execution_state": "busy"}]'
+        if os.path.exists(place + "/idle"):
+            kernels = b"[]"
         body = kernels if "kernels" in self.path else b"[]"
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

@@ -198,6 +198,10 @@ fn sessions(facts: &Facts<'_>) -> Vec<Source> {
             .and_then(|(before, _)| before.sessions.iter().find(|then| then.pid == session.pid));
         let used = then.and_then(|then| share(facts, then.cpu_ms, session.cpu_ms));
         match (used, session.below) {
+            // A command that waits for something computes nothing.
+            _ if session.executing == Some(true) => {
+                source(name, State::Active, "R executes a command".to_owned())
+            }
             (Some(share), _) if share >= COMPUTES => {
                 source(name, State::Active, format!("it uses {share} % of a core"))
             }

@@ -49,12 +49,16 @@ impl Task {
         self.parts.activities.send_modify(|all| {
             Arc::make_mut(all).insert(name.clone(), activity);
         });
-        let limit = slot.idle_stop.filter(|_| slot.state.phase() == AppPhase::Ready);
         self.step(name, Event::Answered);
-        if let (Some(since), Some(limit)) = (idle, limit)
-            && Duration::try_from(now.wall.duration_since(since.0)).is_ok_and(|idle| idle >= limit)
-        {
+        let Some(slot) = self.apps.get_mut(name) else { return };
+        let limit = slot.idle_stop.filter(|_| slot.state.phase() == AppPhase::Ready);
+        let (Some(since), Some(limit)) = (idle, limit) else { return };
+        let idle = Duration::try_from(now.wall.duration_since(since.0)).unwrap_or_default();
+        if idle >= limit {
             self.step(name, Event::Idle);
+        } else {
+            // At the moment when the limit is over, not up to one look later.
+            slot.state.look_within(now, limit - idle);
         }
     }
 

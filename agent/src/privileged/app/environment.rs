@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 /// Passed by name: language, time zone, where the machine keeps its certificates and proxies.
-const PASSED: [&str; 19] = [
+const PASSED: [&str; 20] = [
     "LANG",
     "LANGUAGE",
     "TZ",
@@ -24,6 +24,7 @@ const PASSED: [&str; 19] = [
     "CUDA_HOME",
     "LD_LIBRARY_PATH",
     "NVIDIA_VISIBLE_DEVICES",
+    "RSTUDIO_CONFIG_DIR",
 ];
 /// Passed by how they begin: the machine's settings for locale and package tools.
 const PASSED_STARTS: [&str; 4] = ["LC_", "PIP_", "UV_", "CONDA_PKGS_"];

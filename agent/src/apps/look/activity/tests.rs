@@ -67,9 +67,14 @@ impl Situation {
     }
 
     fn session(mut self, cpu_ms: u64, below: u32) -> Self {
-        let session = |cpu_ms| report::Session { pid: 5, cpu_ms, below };
+        let session = |cpu_ms| report::Session { pid: 5, cpu_ms, below, executing: None };
         self.before.sessions.push(session(0));
         self.report.sessions.push(session(cpu_ms));
+        self
+    }
+
+    fn executing(mut self, executing: bool) -> Self {
+        self.report.sessions.iter_mut().for_each(|one| one.executing = Some(executing));
         self
     }
 
@@ -156,6 +161,21 @@ fn what_a_person_would_say() {
             "RStudio with an open tab that waits for events",
             Situation::of(RStudio).session(20, 0).used(45),
             (Idle, Some(45)),
+        ),
+        (
+            "RStudio that waits in a command: Sys.sleep(1000)",
+            Situation::of(RStudio).session(20, 0).executing(true).used(45),
+            (Active, None),
+        ),
+        (
+            "RStudio that says that it executes nothing",
+            Situation::of(RStudio).session(20, 0).executing(false).used(45),
+            (Idle, Some(45)),
+        ),
+        (
+            "RStudio that says so while a thread of it computes",
+            Situation::of(RStudio).session(9_900, 0).executing(false).used(45),
+            (Active, None),
         ),
         ("RStudio that computes", Situation::of(RStudio).session(9_900, 0), (Active, None)),
         (
