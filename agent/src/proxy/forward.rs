@@ -134,7 +134,9 @@ pub(super) async fn forward(
         Some(link)
     } else {
         // The app answers while the client still sends: both ways must move on their own.
-        tasks.work(async move { drop(link.connection.await) });
+        if let Some(connection) = link.connection {
+            tasks.work(async move { drop(connection.await) });
+        }
         None
     };
     Ok(down(answer, link, pool, (back, metrics)))

@@ -42,8 +42,9 @@ pub enum ConnectError {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) sender: SendRequest<Upload>,
-    pub(super) connection: Box<Connection<TokioIo<AppStream>, Upload>>,
-    ended: bool,
+    /// Absent once it has ended: a request that was put in meanwhile comes back then, and would wait
+    /// for ever otherwise.
+    pub(super) connection: Option<Box<Connection<TokioIo<AppStream>, Upload>>>,
     idle_since: Duration,
     /// The event loop that hears from its socket; any other one would have to be woken by it.
     home: runtime::Id,
@@ -52,15 +53,15 @@ pub(super) struct Link {
 impl Link {
     /// Moves bytes both ways as far as they go.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.ended && Pin::new(&mut *self.connection).poll(cx).is_ready() {
-            self.ended = true;
+        if self.connection.as_mut().is_some_and(|running| Pin::new(running).poll(cx).is_ready()) {
+            self.connection = None;
         }
     }
 
     /// Whether it takes another request.
     fn is_ready(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
-        !self.ended && self.sender.is_ready()
+        self.connection.is_some() && self.sender.is_ready()
     }
 }
 
@@ -144,8 +145,7 @@ impl Pool {
             .map_err(|source| ConnectError::Handshake { socket: self.socket.clone(), source })?;
         Ok(Link {
             sender,
-            connection: Box::new(connection),
-            ended: false,
+            connection: Some(Box::new(connection)),
             idle_since: Duration::ZERO,
             home: Handle::current().id(),
         })

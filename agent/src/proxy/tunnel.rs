@@ -66,19 +66,19 @@ pub(super) async fn open(
     let link = pool.connect(Names::AsBrowsers).await;
     let link = link.map_err(ForwardError::Connect)?;
     let Link { mut sender, connection, .. } = link;
-    let mut connection = Box::pin(connection.with_upgrades());
-    let mut ended = false;
+    let mut connection = connection.map(|connection| Box::pin(connection.with_upgrades()));
     let mut answer = pin!(sender.send_request(request));
     let answered = poll_fn(|cx| {
-        if !ended {
-            ended = connection.as_mut().poll(cx).is_ready();
+        // Dropped when it has ended: the request would wait in it for ever.
+        if connection.as_mut().is_some_and(|running| running.as_mut().poll(cx).is_ready()) {
+            connection = None;
         }
         answer.as_mut().poll(cx)
     });
     let mut answer = answered.await.map_err(ForwardError::Exchange)?;
     let upstream = hyper::upgrade::on(&mut answer);
     let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if !ended {
+    if let Some(connection) = connection {
         // It ends with the answer's body, or at once when it hands the stream over.
         inner.tasks.work(async move { drop(connection.await) });
     }
