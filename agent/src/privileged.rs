@@ -298,8 +298,8 @@ impl RootConfig {
         self.apps.iter().find(|app| app.name == *name)
     }
 
-    /// The value of `STATIOND_UNIT`; two installations never end each other's processes.
-    fn unit(&self, app: &AppName, generation: u64) -> String {
+    /// The value of `STATIOND_UNIT`, which names one run of an app; two installations never end each other's processes.
+    pub fn unit(&self, app: &AppName, generation: u64) -> String {
         format!("{}/{app}/{generation}", self.instance)
     }
 }

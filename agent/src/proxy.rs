@@ -311,14 +311,17 @@ impl Inner {
                 self.pass_on(asked, request, caller, (name, target)).await
             }
             State::Starting { message } => self.starting(asked, name, message),
-            State::Down(facts) if facts.on_demand => match self.wake(name).await {
-                Ok(()) => self.starting(asked, name, &facts.message),
-                Err(message) => {
-                    let why = Why::NotStarted;
-                    let facts = Unavailable { message, why, ..facts.clone() };
-                    self.unavailable(asked, name, &facts)
+            // What an open tab asks again and again starts nothing: it would undo an idle stop.
+            State::Down(facts) if facts.on_demand && asked.by_somebody(&caller) => {
+                match self.wake(name).await {
+                    Ok(()) => self.starting(asked, name, &facts.message),
+                    Err(message) => {
+                        let why = Why::NotStarted;
+                        let facts = Unavailable { message, why, ..facts.clone() };
+                        self.unavailable(asked, name, &facts)
+                    }
                 }
-            },
+            }
             State::Down(facts) => self.unavailable(asked, name, facts),
         }
     }

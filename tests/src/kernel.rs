@@ -61,9 +61,13 @@ pub async fn api(
 impl Kernel {
     /// Starts a kernel in the workspace of the app below `base` and connects to it.
     pub async fn start(client: &Client, base: &str) -> Result<Self> {
+        Self::start_as(client, base, &json!({"path": ""})).await
+    }
+
+    /// The same as Jupyter's API is asked for it: with a `name`, or the `path` of a notebook.
+    pub async fn start_as(client: &Client, base: &str, wanted: &Value) -> Result<Self> {
         let path = format!("{base}/api/kernels");
-        let started =
-            api(client, Method::POST, &path, &json!({"path": ""})).await?.expect(201)?.json()?;
+        let started = api(client, Method::POST, &path, wanted).await?.expect(201)?.json()?;
         let id = started["id"].as_str().context("no kernel id")?.to_owned();
         let session = format!("session-{id}");
         let socket = connect(client, base, &id, &session).await?;

@@ -6,7 +6,6 @@ mod rserver_standin;
 mod rstudio;
 mod views;
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,8 +30,7 @@ async fn run(station: &mut Station, toml: &str) {
 /// Writes a program into the test's folder.
 fn program(station: &Station, name: &str, text: &str) -> PathBuf {
     let path = station.folder().join(name);
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    stationd::os::file::write_atomic(&path, text.as_bytes(), 0o755).unwrap();
     path
 }
 

@@ -1,5 +1,7 @@
 //! Login links and sessions, as a browser meets them.
 
+mod tokens;
+
 use std::time::Duration;
 
 use http::{Method, StatusCode};

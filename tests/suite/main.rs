@@ -15,6 +15,4 @@ mod login;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]
-mod tokens;
-#[cfg(test)]
 mod transfer;

@@ -43,7 +43,14 @@ pub(super) struct Looked {
     before: Option<(Report, Moment)>,
     /// The last moment at which it was at work, or was first seen.
     active_at: Option<Moment>,
+    /// How long it has been seen idle, and when it was last looked at.
+    idle_for: Option<Duration>,
+    seen_at: Option<Moment>,
 }
+
+/// Two looks are ten seconds apart. What is more was sleep or a stop of stationd, in which nobody could
+/// use the app.
+const LOOK_MOST: Duration = Duration::from_secs(30);
 
 impl Looked {
     /// Takes what a look has brought, and says since when the app has been idle.
@@ -56,10 +63,22 @@ impl Looked {
         self.before = self.report.take();
         self.report = report.map(|report| (report, now));
         self.answer = Some(answer);
-        let (state, _) = activity::verdict(&self.sources((name, kind), uses, now));
+        let (state, since) = activity::verdict(&self.sources((name, kind), uses, now));
         if state != State::Idle || self.active_at.is_none() {
             self.active_at = Some(now);
         }
+        let passed = self.seen_at.map_or(Duration::ZERO, |then| now.since(then)).min(LOOK_MOST);
+        self.seen_at = Some(now);
+        // A step of the clock makes nobody idle; what was done between two looks ends idleness.
+        let by_clock = since.map(|since| Duration::try_from(now.wall.duration_since(since)));
+        let most = by_clock.map_or(Duration::MAX, Result::unwrap_or_default);
+        let idle = self.idle_for.map_or(Duration::ZERO, |before| (before + passed).min(most));
+        self.idle_for = (state == State::Idle).then_some(idle);
+    }
+
+    /// How long it has been seen idle, whatever the clock and the machine's sleep did meanwhile.
+    pub(super) fn idle_for(&self) -> Option<Duration> {
+        self.idle_for
     }
 
     /// What its sources say at this moment.
@@ -173,7 +192,7 @@ impl Slot {
             pid: report.filter(|_| state.pid.is_some()).map(|report| report.pid).or(state.pid),
             failures: state.failures,
             next_start: state.next_start.map(|moment| Time(moment.wall)),
-            message: self.message(name, root, report),
+            message: self.message(name, root, report.filter(|_| !restart_pending)),
             last_end: state.last_end.clone(),
             activity: self.looked.kernels(),
             kernel_ends: self.kernel_ends.clone(),
@@ -193,11 +212,10 @@ impl Slot {
     fn message(&self, name: &AppName, root: &RootConfig, report: Option<&Report>) -> String {
         let message = &self.state.message;
         let wanted = root.app(name).and_then(|app| app.memory_max);
-        let limited = |report: &Report| {
-            report.memory.as_ref().is_some_and(|memory| memory.limit_bytes.is_some())
-        };
+        let limit = |report: &Report| report.memory.as_ref().and_then(|memory| memory.limit_bytes);
+        let holds = |report, wanted| limit(report).is_some_and(|limit| limit <= wanted);
         match (wanted, report) {
-            (Some(_), Some(report)) if self.state.pid.is_some() && !limited(report) => {
+            (Some(wanted), Some(report)) if self.state.pid.is_some() && !holds(report, wanted) => {
                 format!("{message}; memory_max is not enforced: no control group can be made here")
             }
             _ => message.clone(),

@@ -373,6 +373,7 @@ impl App {
             _ => return,
         };
         let unwanted = cause.kind != CauseKind::UserStop;
+        let idle = cause.kind == CauseKind::IdleStop;
         self.record(cause, effects);
         match then {
             Then::Rest => {
@@ -380,6 +381,11 @@ impl App {
                 effects.push(note("app.stopped", "stopped, nothing of it is left"));
             }
             Then::Restart => self.find(now, effects),
+            // An earlier stationd had asked for it.
+            Then::Retry if idle => {
+                (self.wanted, self.said) = (false, None);
+                self.enter(now, State::Stopped, "stopped");
+            }
             Then::Retry if unwanted => self.retry(now, jitter, effects),
             // Somebody else's stop, such as another stationctl at the keeper: not a crash.
             Then::Retry => self.settle(now, effects),

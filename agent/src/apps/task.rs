@@ -189,6 +189,8 @@ impl Task {
             self.step(name, Event::Down);
         }
         let (launcher, app) = (self.launcher.clone(), name.clone());
+        let root = self.parts.privileged.root();
+        let folder = root.folder_of(name);
         self.work(name, None, async move {
             match launcher.recover(&app).await {
                 Found::Running(unit) => What::Runs(
@@ -197,7 +199,8 @@ impl Task {
                 ),
                 Found::Ended { generation, end } if generation > ended_generation => {
                     let lines = launcher.last_words(&app).await;
-                    let cause = cause::of_end(&end, lines, clock::now().wall, None);
+                    let word = attendant::last_word(&folder, &root.unit(&app, generation));
+                    let cause = cause::of_end(&end, lines, clock::now().wall, word.as_ref());
                     What::Event(Event::EndedBefore(cause))
                 }
                 Found::Ended { .. } | Found::Nothing => What::Event(Event::NothingBefore),
@@ -256,9 +259,6 @@ impl Task {
             What::Runs(event, unit) => {
                 slot.running = Some(unit.kept.spec.clone());
                 (slot.looked, slot.dropped) = (Looked::default(), 0);
-                if unit.kept.generation != slot.row.generation {
-                    slot.row.kernels_told = 0;
-                }
                 self.step(&app, event);
                 self.watch(*unit);
             }
@@ -362,7 +362,8 @@ impl Task {
 
     /// The intent is on disk before anything is started.
     fn launch(&mut self, name: &AppName, generation: u64) {
-        let Some(row) = self.row(name, |_, _| {}) else { return };
+        // The next attendant counts the ends of kernels from the beginning.
+        let Some(row) = self.row(name, |row, _| row.kernels_told = 0) else { return };
         let (launcher, app) = (self.launcher.clone(), name.clone());
         let store = self.parts.store.clone();
         self.work(name, Some(generation), async move {

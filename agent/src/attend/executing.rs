@@ -119,7 +119,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let of = |id: &str| folder.path().join(id).join("properites/executing");
         let (past, future) =
-            (SystemTime::UNIX_EPOCH, SystemTime::now() + Duration::from_secs(3600));
+            (SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40));
         assert_eq!(said(folder.path(), past), None);
         write(&of("session-1"), "1");
         assert_eq!((said(folder.path(), past), said(folder.path(), future)), (Some(true), None));
@@ -137,11 +137,12 @@ mod tests {
         fs::create_dir_all(at("home/.local/share/rstudio")).unwrap();
         fs::create_dir_all(at("two/rstudio")).unwrap();
         let found = |entries: &[(&str, String)]| {
-            let text: Vec<String> = entries.iter().map(|(n, value)| format!("{n}={value}")).collect();
+            let text: Vec<String> =
+                entries.iter().map(|(n, value)| format!("{n}={value}")).collect();
             data(&variables(text.join("\0").as_bytes()))
         };
         let home = ("HOME", at("home").display().to_string());
-        assert_eq!(found(&[home.clone()]), Some(at("home/.local/share/rstudio")));
+        assert_eq!(found(std::slice::from_ref(&home)), Some(at("home/.local/share/rstudio")));
         let both = format!("{}:{}", at("one").display(), at("two").display());
         let homes = ("XDG_DATA_HOME", both);
         assert_eq!(found(&[home.clone(), homes.clone()]), Some(at("two/rstudio")));

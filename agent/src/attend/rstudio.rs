@@ -123,8 +123,11 @@ mod tests {
     fn the_first_key_that_is_there_is_looked_at() {
         let place = tempfile::tempdir().unwrap();
         let folders = || ["configured", "system"].map(|name| place.path().join(name));
-        folders().iter().for_each(|folder| fs::create_dir(folder).unwrap());
-        let key = |folder: usize, text: &str| write(&folders()[folder].join(RPC_KEY), text).unwrap();
+        for folder in folders() {
+            fs::create_dir(folder).unwrap();
+        }
+        let key =
+            |folder: usize, text: &str| write(&folders()[folder].join(RPC_KEY), text).unwrap();
         assert_eq!(unusable_key(folders()), None);
         key(1, "");
         let said = unusable_key(folders()).unwrap();

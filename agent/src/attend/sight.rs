@@ -37,16 +37,7 @@ pub(super) fn see(processes: &[Process]) -> Sight {
         let (pid, cpu_ms, memory_bytes) = (process.pid, process.cpu_ms, process.memory_bytes);
         Some(Kernel { id, pid, cpu_ms, memory_bytes })
     });
-    // A launcher script in front of a kernel has the same file in its command line: the child counts
-    // where the parent is there too.
-    let mut kernels: Vec<Kernel> = kernels.collect();
-    let wraps = |kernel: &Kernel, all: &[Kernel]| {
-        let child =
-            |other: &&Kernel| other.id == kernel.id && parent(processes, other.pid) == kernel.pid;
-        all.iter().any(|other| child(&other))
-    };
-    let all = kernels.clone();
-    kernels.retain(|kernel| !wraps(kernel, &all));
+    let kernels = kernels_proper(processes, &kernels.collect::<Vec<_>>());
     Sight {
         kernels,
         terminals: processes.iter().filter_map(|shell| terminal(shell, processes)).collect(),
@@ -55,8 +46,23 @@ pub(super) fn see(processes: &[Process]) -> Sight {
     }
 }
 
-fn parent(processes: &[Process], pid: i32) -> i32 {
-    processes.iter().find(|process| process.pid == pid).map_or(0, |process| process.parent)
+/// One process for each kernel. What a kernel forks has its command line and is not it; a script that
+/// only starts it has another one.
+fn kernels_proper(processes: &[Process], found: &[Kernel]) -> Vec<Kernel> {
+    let of = |pid: i32| processes.iter().find(|process| process.pid == pid);
+    let parent = |pid| of(pid).map_or(0, |process| process.parent);
+    let same_line = |a, b| of(a).map(|one| &one.command) == of(b).map(|one| &one.command);
+    let forked = |kernel: &Kernel| {
+        let above = parent(kernel.pid);
+        found.iter().any(|one| one.id == kernel.id && one.pid == above)
+            && same_line(above, kernel.pid)
+    };
+    let starts_it = |kernel: &Kernel| {
+        found.iter().any(|one| {
+            one.id == kernel.id && parent(one.pid) == kernel.pid && !same_line(kernel.pid, one.pid)
+        })
+    };
+    found.iter().filter(|kernel| !forked(kernel) && !starts_it(kernel)).cloned().collect()
 }
 
 /// Every kernel is started with its connection file, `…/kernel-ID.json`.
@@ -139,6 +145,14 @@ mod tests {
             see(&all).kernels.into_iter().map(|kernel| (kernel.pid, kernel.id)).collect();
         assert_eq!(ids, [(5, "ab-12".into()), (6, "cd".into()), (8, "ef".into())]);
         assert_eq!(see(&all).cpu_ms, 50);
+    }
+
+    #[test]
+    fn what_a_kernel_forks_is_not_the_kernel() {
+        let line = "python -m ipykernel_launcher -f kernel-ab.json";
+        let all = [process(5, 1, line), process(6, 5, line), process(7, 6, line)];
+        let pids: Vec<_> = see(&all).kernels.into_iter().map(|kernel| kernel.pid).collect();
+        assert_eq!(pids, [5]);
     }
 
     #[test]

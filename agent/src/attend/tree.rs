@@ -41,21 +41,30 @@ fn read(pid: i32) -> Option<Process> {
 pub(super) fn listens(port: u16, uid: u32) -> Option<bool> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
     let lines: String = tables.into_iter().flatten().collect();
-    listener(&lines, port).map(|found| found == uid)
+    let found = listeners(&lines, port);
+    (!found.is_empty()).then(|| found.iter().all(|found| *found == uid))
 }
 
-/// The user of the listener in the kernel's table.
-fn listener(table: &str, port: u16) -> Option<u32> {
+/// The users of the listeners that a connection to 127.0.0.1 may reach, in the kernel's tables.
+fn listeners(table: &str, port: u16) -> Vec<u32> {
     const LISTEN: &str = "0A";
-    table.lines().find_map(|line| {
+    // 127.0.0.1 and all addresses, in both families.
+    const HERE: [&str; 4] = [
+        "0100007F",
+        "00000000",
+        "00000000000000000000000000000000",
+        "0000000000000000FFFF00000100007F",
+    ];
+    let user = |line: &str| {
         let mut fields = line.split_whitespace().skip(1);
         let local = fields.next()?;
         let state = fields.nth(1)?;
         let uid = fields.nth(3)?;
-        let (_, digits) = local.rsplit_once(':')?;
+        let (address, digits) = local.rsplit_once(':')?;
         let here = u16::from_str_radix(digits, 16) == Ok(port) && state == LISTEN;
-        if here { uid.parse().ok() } else { None }
-    })
+        if here && HERE.contains(&address) { uid.parse().ok() } else { None }
+    };
+    table.lines().filter_map(user).collect()
 }
 
 #[cfg(test)]
@@ -67,8 +76,11 @@ mod tests {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n\
             0: 0100007F:2206 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000 0 5\n\
             1: 0100007F:2206 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0 0 6\n";
-        assert_eq!(listener(table, 0x2206), Some(1000));
-        assert_eq!(listener(table, 0x2207), None);
+        assert_eq!(listeners(table, 0x2206), [1000]);
+        assert!(listeners(table, 0x2207).is_empty());
+        // Another address of this machine takes no connection to 127.0.0.1.
+        let other = table.replace("0100007F:2206 00000000", "0200007F:2206 00000000");
+        assert!(listeners(&other, 0x2206).is_empty());
     }
 
     #[test]

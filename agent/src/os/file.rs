@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 /// What failed, and on which path.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -45,6 +45,20 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
     written().map_err(fail)
+}
+
+/// A file in a place that somebody else may change: nothing but a plain file is read, no link is
+/// followed, and nothing is waited for.
+pub fn read_plain(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let fail = |source| FileError::Read { path: path.to_owned(), source };
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(fail)?;
+    if !file.metadata().map_err(fail)?.is_file() {
+        return Err(fail(io::ErrorKind::InvalidInput.into()));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).map_err(fail)?;
+    Ok(bytes)
 }
 
 /// The whole file, if it is not larger than `limit` bytes.

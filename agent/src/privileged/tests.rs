@@ -62,6 +62,7 @@ attend
 --ServerApp.shutdown_no_activity_timeout=0
 --MappingKernelManager.cull_idle_timeout=0
 --TerminalManager.cull_inactive_timeout=0
+--ServerApp.terminado_settings={\"shell_command\":[\"/bin/sh\",\"-c\",\"[ \\\"$PWD\\\" = \\\"$1\\\" ] && cd -- \\\"$2\\\"; exec \\\"${SHELL:-/bin/sh}\\\" -l\",\"sh\",\"/run/stationd/apps/jupyterlab\",\"/mnt/stationd/workspace/Users/ada\"]}
 --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 --LabApp.news_url=None
 --LabApp.extension_manager=readonly

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use station_proto::problem::Problem;
 
-use crate::proxy::{Body, Pages, Unavailable, headers};
+use crate::proxy::{Body, Caller, Pages, Unavailable, headers};
 
 const APP_STATE: HeaderName = HeaderName::from_static("x-app-state");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -32,6 +32,13 @@ impl Asked {
         let accepts = || text(&ACCEPT).is_some_and(|kinds| kinds.contains("text/html"));
         let navigates = || text(&FETCH_MODE).map_or_else(accepts, |mode| mode == "navigate");
         Self { page: safe && navigates() && !headers::asks_websocket(fields), safe }
+    }
+}
+
+impl Asked {
+    /// A person or a script wants the app, and not a page that was left open.
+    pub(super) fn by_somebody(self, caller: &Caller) -> bool {
+        self.page || !self.safe || caller.by_token
     }
 }
 

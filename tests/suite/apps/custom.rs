@@ -1,4 +1,4 @@
-//! Web apps as they are in the world: TensorBoard, Streamlit and Shiny.
+//! Web apps as they are in the world: `TensorBoard`, Streamlit and Shiny.
 
 use std::path::{Path, PathBuf};
 

@@ -11,6 +11,7 @@ use station_tests::http::{Answer, Client};
 use station_tests::process::{self, eventually};
 use station_tests::rserver::session::traces;
 use station_tests::station::Station;
+use stationd::os::file::write_atomic;
 
 use super::{activity, activity_until, app_in, home, program, run};
 
@@ -30,8 +31,7 @@ async fn station(more: &str) -> Station {
          FAKE_RSERVER_POLL_MS=500 {more}\nexec {server} \"$@\"\n"
     );
     let command = program(&station, "rserver", &script);
-    let toml =
-        format!("[[app]]\nname = \"rstudio\"\nkind = \"rstudio\"\ncommand = {command:?}\n");
+    let toml = format!("[[app]]\nname = \"rstudio\"\nkind = \"rstudio\"\ncommand = {command:?}\n");
     run(&mut station, &toml).await;
     station
 }
@@ -60,7 +60,8 @@ async fn open(station: &Station, client: &Client) -> String {
         first.headers.get_all("set-cookie").iter().map(|one| one.to_str().unwrap()).collect();
     assert_eq!(cookies.len(), 3, "{cookies:?}");
     for cookie in &cookies {
-        let paths = cookie.split("; ").filter(|part| part.to_ascii_lowercase().starts_with("path="));
+        let paths =
+            cookie.split("; ").filter(|part| part.to_ascii_lowercase().starts_with("path="));
         let paths: Vec<_> = paths.map(|part| part[5..].trim_end_matches('/')).collect();
         assert_eq!(paths, [APP], "{cookie}");
     }
@@ -89,7 +90,8 @@ async fn a_person_signs_in_works_and_what_they_do_counts() {
     let refused =
         client.call(Method::POST, &format!("{APP}/rpc/client_init"), &headers, "{}".into()).await;
     assert!(refused.unwrap().text().contains("Unauthorized"));
-    let used = |seen: &Value| source(seen, "use")["evidence"].as_str().unwrap_or_default().to_owned();
+    let used =
+        |seen: &Value| source(seen, "use")["evidence"].as_str().unwrap_or_default().to_owned();
     let before = activity_until(&station, "rstudio", |seen| !used(seen).is_empty()).await;
     assert!(used(&before).contains("/rpc/client_init"), "{before}");
     // A command that only waits: no CPU, and R executes it all the same.
@@ -100,8 +102,14 @@ async fn a_person_signs_in_works_and_what_they_do_counts() {
         source(seen, "r_session")["evidence"] == "R executes a command"
     })
     .await;
-    assert_eq!((&busy["state"], &source(&busy, "r_session")["state"]), (&json!("active"), &json!("active")));
-    assert!(used(&busy).contains("/rpc/console_input"), "the page's own polls do not count: {busy}");
+    assert_eq!(
+        (&busy["state"], &source(&busy, "r_session")["state"]),
+        (&json!("active"), &json!("active"))
+    );
+    assert!(
+        used(&busy).contains("/rpc/console_input"),
+        "the page's own polls do not count: {busy}"
+    );
 }
 
 /// Stops the app while its session waits, or works for an hour.
@@ -163,7 +171,7 @@ async fn a_silent_death_is_explained() {
     std::fs::create_dir(&config).unwrap();
     let key = config.join("session-rpc-key");
     // Root can read everything, but an empty key is none for anybody.
-    std::fs::write(&key, "").unwrap();
+    write_atomic(&key, b"", 0o600).unwrap();
     let script = format!(
         "#!/bin/sh\nexport RSTUDIO_CONFIG_DIR={} HOME={}\nexec {} \"$@\"\n",
         config.display(),
@@ -173,8 +181,7 @@ async fn a_silent_death_is_explained() {
     let command = program(&station, "rserver", &script);
     // The attendant sees the variables of the app, and they come from stationd's own environment.
     station.environment.push(("RSTUDIO_CONFIG_DIR".into(), config.display().to_string()));
-    let toml =
-        format!("[[app]]\nname = \"rstudio\"\nkind = \"rstudio\"\ncommand = {command:?}\n");
+    let toml = format!("[[app]]\nname = \"rstudio\"\nkind = \"rstudio\"\ncommand = {command:?}\n");
     run(&mut station, &toml).await;
     let ended = super::app(&station, "rstudio", |app| app.last_end.is_some()).await;
     let end = ended.last_end.unwrap();

@@ -93,6 +93,9 @@ pub(in crate::apps) fn sources(facts: &Facts<'_>) -> Vec<Source> {
         Kind::JupyterLab | Kind::Jupyter => {
             sources.extend(facts.kernels.iter().map(|one| kernel(one, facts)));
             sources.extend(terminals(facts));
+            // A program that a cell or a terminal has left in the background.
+            let all = processes(facts);
+            sources.extend((all.state == State::Active).then_some(all));
         }
         Kind::RStudio => sources.extend(sessions(facts)),
         Kind::Custom => sources.push(processes(facts)),
@@ -122,6 +125,10 @@ fn kernel(kernel: &Kernel, facts: &Facts<'_>) -> Source {
         ("busy", _) => (State::Active, "a cell runs".to_owned()),
         ("idle", Some(share)) => {
             (State::Active, format!("no cell runs, but it uses {share} % of a core"))
+        }
+        // Its use of the CPU is not known.
+        ("idle", None) if facts.report.is_none() => {
+            (State::Unknown, "no cell runs, and what else it does cannot be seen".to_owned())
         }
         ("idle", None) => (State::Idle, "no cell runs".to_owned()),
         ("dead", _) => (State::Idle, "it has died".to_owned()),

@@ -14,12 +14,21 @@ use crate::os::{file, socket};
 
 /// Reading `/proc` takes no time; an attendant that is stopped takes all there is.
 const ANSWER: Duration = Duration::from_secs(2);
+/// Entries of one kind in a report, and bytes of a text in it.
+const ENTRIES: usize = 64;
+const TEXT: usize = 64;
 
 /// What it sees; `None` if there is none that answers, as with an app of an older release.
-pub(in crate::apps) async fn ask(folder: &Path, uid: u32, after: u64) -> Option<Report> {
+pub(in crate::apps) async fn ask(
+    folder: &Path,
+    uid: u32,
+    unit: &str,
+    after: u64,
+) -> Option<Report> {
     let asked = tokio::time::timeout(ANSWER, exchange(folder, uid, after)).await;
     match asked {
-        Ok(Ok(report)) => Some(report),
+        // Whatever the user has put there in its place: of this run, and no more than it can be.
+        Ok(Ok(report)) => (report.unit == unit).then(|| bounded(report)),
         Ok(Err(error)) => {
             tracing::debug!(folder = %folder.display(), %error, "no word from the attendant");
             None
@@ -42,8 +51,35 @@ async fn exchange(folder: &Path, uid: u32, after: u64) -> io::Result<Report> {
     Ok(serde_json::from_slice(&line)?)
 }
 
+/// As much as an attendant of ours says at most.
+fn bounded(mut report: Report) -> Report {
+    let plain = |id: &str| {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !id.is_empty() && id.len() <= TEXT && id.bytes().all(letter)
+    };
+    let short = |text: &mut String| {
+        if text.len() > TEXT * 4 {
+            *text = text.chars().take(TEXT).collect();
+        }
+    };
+    report.kernels.retain(|kernel| plain(&kernel.id));
+    report.ended.retain(|ended| plain(&ended.kernel));
+    report.kernels.truncate(ENTRIES);
+    report.terminals.truncate(ENTRIES);
+    report.sessions.truncate(ENTRIES);
+    report.ended.truncate(ENTRIES);
+    report.terminals.iter_mut().filter_map(|one| one.foreground.as_mut()).for_each(short);
+    report
+        .ended
+        .iter_mut()
+        .filter_map(|one| one.oom.as_mut())
+        .for_each(|oom| short(&mut oom.group));
+    report
+}
+
 /// What it left behind of this run, if the app was killed for its memory.
 pub(in crate::apps) fn last_word(folder: &Path, unit: &str) -> Option<LastWord> {
-    let text = file::read_limited(&folder.join(LAST_WORD), limits::CALL_QUESTION).ok()?;
+    // In this folder the user may put a pipe, or a link to whatever hangs.
+    let text = file::read_plain(&folder.join(LAST_WORD), limits::CALL_QUESTION).ok()?;
     serde_json::from_slice(&text).ok().filter(|word: &LastWord| word.unit == unit)
 }

@@ -21,11 +21,12 @@ impl Task {
         let root = self.parts.privileged.root();
         let Some(place) = probe::Place::of(&root, name) else { return };
         let (folder, uid, app) = (root.folder_of(name), root.user.uid, name.clone());
+        let unit = root.unit(name, generation);
         let told = self.apps.get(name).map_or(0, |slot| slot.row.kernels_told);
         self.work(name, Some(generation), async move {
             match probe::ask(&place).await {
                 Ok(answer) => {
-                    let report = attendant::ask(&folder, uid, told).await;
+                    let report = attendant::ask(&folder, uid, &unit, told).await;
                     What::Answered(answer, report.map(Box::new))
                 }
                 Err(error) => {
@@ -45,20 +46,17 @@ impl Task {
         let Some(slot) = self.apps.get_mut(name) else { return };
         slot.looked.take((answer, report), (name, kind), (&uses, now));
         let activity = slot.activity((name, kind), &uses, now);
-        let idle = activity.idle_since;
         self.parts.activities.send_modify(|all| {
             Arc::make_mut(all).insert(name.clone(), activity);
         });
         self.step(name, Event::Answered);
         let Some(slot) = self.apps.get_mut(name) else { return };
         let limit = slot.idle_stop.filter(|_| slot.state.phase() == AppPhase::Ready);
-        let (Some(since), Some(limit)) = (idle, limit) else { return };
-        let idle = Duration::try_from(now.wall.duration_since(since.0)).unwrap_or_default();
-        if idle >= limit {
-            self.step(name, Event::Idle);
-        } else {
+        let (Some(idle), Some(limit)) = (slot.looked.idle_for(), limit) else { return };
+        match limit.checked_sub(idle).filter(|left| !left.is_zero()) {
             // At the moment when the limit is over, not up to one look later.
-            slot.state.look_within(now, limit - idle);
+            Some(left) => slot.state.look_within(now, left),
+            None => self.step(name, Event::Idle),
         }
     }
 

@@ -85,12 +85,15 @@ fn make_in(own: &Path, name: &str, limit_bytes: u64) -> io::Result<PathBuf> {
         set(&own.join("cgroup.subtree_control"), "+memory")?;
     }
     fs::create_dir_all(&group)?;
-    let file = if first { "memory.limit_in_bytes" } else { "memory.max" };
-    set(&group.join(file), &limit_bytes.to_string())?;
-    // Swap is no memory to compute in; where the kernel does not count it there is no such file.
+    // Swap is no memory to compute in; where the kernel does not count it there is no such file. Of two
+    // limits of version 1 this one must not be the smaller at any moment.
     let swap = if first { "memory.memsw.limit_in_bytes" } else { "memory.swap.max" };
     let most = if first { limit_bytes } else { 0 };
-    drop(set(&group.join(swap), &most.to_string()));
+    let swap = || drop(set(&group.join(swap), &most.to_string()));
+    swap();
+    let file = if first { "memory.limit_in_bytes" } else { "memory.max" };
+    set(&group.join(file), &limit_bytes.to_string())?;
+    swap();
     Ok(group)
 }
 

@@ -197,11 +197,22 @@ fn jupyter(root: &RootConfig, app: &AppRoot) -> Vec<String> {
         "--ServerApp.shutdown_no_activity_timeout=0".to_owned(),
         "--MappingKernelManager.cull_idle_timeout=0".to_owned(),
         "--TerminalManager.cull_inactive_timeout=0".to_owned(),
+        format!("--ServerApp.terminado_settings={}", terminals(root, app)),
     ];
     if root.user.uid == 0 {
         arguments.push("--ServerApp.allow_root=True".to_owned());
     }
     arguments
+}
+
+/// A terminal for which nobody has named a folder would begin where the server does: it goes to the
+/// user's folder. The text is JSON, and a value of Python.
+fn terminals(root: &RootConfig, app: &AppRoot) -> String {
+    const SHELL: &str = r#"[ "$PWD" = "$1" ] && cd -- "$2"; exec "${SHELL:-/bin/sh}" -l"#;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let (server, user) = (text(&root.folder_of(&app.name)), text(&root.folder));
+    let command = ["/bin/sh", "-c", SHELL, "sh", &server, &user];
+    serde_json::json!({ "shell_command": command }).to_string()
 }
 
 /// Where stationd runs as another user, its group may connect: the folder has given it the socket.

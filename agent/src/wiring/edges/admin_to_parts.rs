@@ -97,10 +97,14 @@ impl Control for Parts {
     }
 
     fn create_token(&self, wanted: TokenRequest) -> Answer<NewToken> {
-        let known = self.apps.seen().borrow().iter().any(|app| app.name.as_str() == wanted.app);
-        if !known {
+        let seen = self.apps.seen();
+        let of = |app: &&Seen| app.name.as_str() == wanted.app;
+        // A view lives at its server's address.
+        let server = |app: &Seen| app.shares.as_ref().unwrap_or(&app.name).to_string();
+        let Some(app) = seen.borrow().iter().find(of).map(server) else {
             return Box::pin(std::future::ready(Err(no_such_app(&wanted.app))));
-        }
+        };
+        let wanted = TokenRequest { app, ..wanted };
         let (identity, user) = (self.identity.clone(), self.user.clone());
         let (url, port, loopback) = (self.public_url.borrow().clone(), self.port, self.loopback);
         Box::pin(async move {

@@ -97,6 +97,7 @@ impl Situation {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table, read from top to bottom")]
+#[expect(clippy::large_stack_arrays, reason = "the same table")]
 fn what_a_person_would_say() {
     use Kind::{Custom, RStudio};
     use State::{Active, Idle, Unknown};
@@ -134,6 +135,11 @@ fn what_a_person_would_say() {
             lab().kernel("idle", 30, 1).kernel_cpu(60),
             (Idle, Some(30)),
         ),
+        (
+            "a program in the background of a notebook or terminal",
+            lab().kernel("idle", 30, 0).kernel_cpu(60).cpu(9_000),
+            (Active, None),
+        ),
         ("a kernel that has just been started", lab().kernel("starting", 0, 0), (Active, None)),
         (
             "a kernel of a script that nobody connected to",
@@ -155,7 +161,7 @@ fn what_a_person_would_say() {
             (Active, None),
         ),
         ("a terminal, and no attendant", lab().terminal(90, None).blind(), (Unknown, None)),
-        ("an idle kernel, and no attendant", lab().kernel("idle", 30, 0).blind(), (Idle, Some(30))),
+        ("an idle kernel, and no attendant", lab().kernel("idle", 30, 0).blind(), (Unknown, None)),
         ("RStudio before its first session", Situation::of(RStudio), (Idle, None)),
         (
             "RStudio with an open tab that waits for events",

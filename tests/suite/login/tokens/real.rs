@@ -64,7 +64,7 @@ async fn an_editors_client_library_runs_a_cell() {
         "modules": modules, "baseUrl": format!("{url}{BASE}/"), "token": token,
         "code": "print(6 * 7)",
     });
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/suite/tokens/cell.mjs");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/suite/login/tokens/cell.mjs");
     let output = node::run(script.as_ref(), &asked.to_string()).await.unwrap();
     assert!(output.status.success(), "{}", output.all());
     let told: Option<serde_json::Value> = serde_json::from_str(&output.stdout).ok();
