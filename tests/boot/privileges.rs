@@ -170,7 +170,7 @@ async fn units_pass_the_suite_of_keepers() {
                 /var/tmp/apps --test-threads=1 --nocapture";
     let output = machine.run(line).await.unwrap();
     assert!(output.status.success(), "{}", output.all());
-    assert!(output.stdout.contains("14 passed"), "{}", output.all());
+    assert!(output.stdout.contains("16 passed"), "{}", output.all());
 }
 
 /// The test program that was built last.
