@@ -107,8 +107,7 @@ async fn a_kernel_that_ends_in_its_unit_is_told_and_the_others_go_on() {
     let code = if limited {
         "held = []\nwhile True:\n    held.append(bytearray(16 << 20)); time.sleep(0.05)"
     } else {
-        station_tests::skip("units have no memory controller here: killed by hand instead")
-            .unwrap();
+        println!("SKIPPED: units have no memory controller here, so the kernel is killed by hand");
         "os.kill(os.getpid(), 9)"
     };
     kernel.send(code).await.unwrap();

@@ -167,7 +167,7 @@ async fn units_pass_the_suite_of_keepers() {
     machine.must("stationctl down && rm -rf /var/lib/stationd/keepers").await.unwrap();
     machine.copy_in(&newest("apps-").unwrap(), "/var/tmp/apps").unwrap();
     let line = "cd / && STATIOND_TEST_HOLDER=units RUST_BACKTRACE=0 \
-                /var/tmp/apps --test-threads=1 --nocapture";
+                timeout 110 /var/tmp/apps --test-threads=1 --nocapture";
     let output = machine.run(line).await.unwrap();
     assert!(output.status.success(), "{}", output.all());
     assert!(output.stdout.contains("16 passed"), "{}", output.all());

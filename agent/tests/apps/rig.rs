@@ -72,6 +72,8 @@ pub(crate) fn lab() -> AppName {
     AppName::parse("jupyterlab").unwrap()
 }
 
+/// The program of the package.
+const PACKAGED: &str = "/usr/bin/stationd";
 /// Where the last step of a unit writes down how the app ended.
 const SYSTEM_KEEPERS: &str = "/var/lib/stationd/keepers";
 
@@ -103,7 +105,8 @@ impl Home {
             instance,
             holder: if units { Holder::Units } else { Holder::Keepers },
             group: None,
-            keeper: env!("CARGO_BIN_EXE_stationd").into(),
+            // That of the package, where units are: a machine of tests may not see where we were built.
+            keeper: if units { PACKAGED } else { env!("CARGO_BIN_EXE_stationd") }.into(),
             keepers: if units { SYSTEM_KEEPERS.into() } else { at("keepers") },
             sockets: at("run/apps"),
             logs: at("logs"),
