@@ -25,7 +25,7 @@ fn twenty_lines() -> String {
 }
 
 /// A station with the real JupyterLab; `None` where there is none.
-async fn station() -> Option<Station> {
+pub(crate) async fn station() -> Option<Station> {
     if jupyter::lab().is_none() {
         station_tests::skip(jupyter::MISSING).unwrap();
         return None;

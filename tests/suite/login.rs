@@ -68,6 +68,17 @@ async fn an_unknown_link_is_401_and_names_the_command() {
     assert!(answer.text().contains("stationctl login"), "{}", answer.text());
 }
 
+/// Neither the log nor a file of the state may hold a secret.
+fn stands_nowhere(station: &Station, secret: &str) {
+    assert!(!station.log().contains(secret), "a secret stands in the log");
+    for entry in std::fs::read_dir(station.home().join("state")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+        assert!(!found, "a secret stands in {}", path.display());
+    }
+}
+
 #[tokio::test]
 async fn the_token_stands_neither_in_the_log_nor_in_the_database() {
     let mut station = Station::start(App::None, "[log]\nlevel = \"debug\"\n").await.unwrap();
@@ -78,14 +89,7 @@ async fn the_token_stands_neither_in_the_log_nor_in_the_database() {
     let cookie = client.cookies().into_values().next().unwrap();
     station.terminate().await.unwrap();
     for secret in [token, cookie.as_str()] {
-        assert!(!station.log().contains(secret), "a secret stands in the log");
-        let state = station.home().join("state");
-        for entry in std::fs::read_dir(state).unwrap() {
-            let path = entry.unwrap().path();
-            let bytes = std::fs::read(&path).unwrap_or_default();
-            let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
-            assert!(!found, "a secret stands in {}", path.display());
-        }
+        stands_nowhere(&station, secret);
     }
 }
 

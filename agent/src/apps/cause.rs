@@ -18,7 +18,7 @@ pub(super) fn of_end(
     last_word: Option<&LastWord>,
 ) -> Cause {
     if let (End::Exit(exit @ Exit { asked: None, .. }), Some(word)) = (end, last_word) {
-        let (message, action) = out_of_memory(&word.oom, word.memory_bytes);
+        let (message, action) = out_of_memory(&word.oom, 0);
         let kind = CauseKind::OutOfMemory;
         return Cause { kind, message, action, ..of_exit(exit, lines) };
     }

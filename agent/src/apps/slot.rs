@@ -226,3 +226,27 @@ impl Slot {
 pub(super) fn prefix(name: &AppName) -> String {
     format!("/apps/{name}/")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two idle looks at JupyterLab, the second `mono` later by the one clock and `wall` by the other.
+    fn idle_after(mono_s: u64, wall_s: u64) -> Option<u64> {
+        let (name, uses) = (AppName::parse("lab").unwrap(), Uses::default());
+        let mut looked = Looked::default();
+        for (mono, wall) in [(1000, 1000), (1000 + mono_s, 1000 + wall_s)] {
+            let now = Moment { mono: Duration::from_secs(mono), ..Moment::at_ms(wall * 1000) };
+            let seen = (Answer::default(), Some(Report::default()));
+            looked.take(seen, (&name, Kind::JupyterLab), (&uses, now));
+        }
+        looked.idle_for().map(|idle| idle.as_secs())
+    }
+
+    #[test]
+    fn neither_a_step_of_the_clock_nor_sleep_makes_an_app_idle() {
+        assert_eq!(idle_after(10, 10), Some(10));
+        assert_eq!(idle_after(10, 86_400), Some(10));
+        assert_eq!(idle_after(86_400, 86_400), Some(LOOK_MOST.as_secs()));
+    }
+}

@@ -92,6 +92,4 @@ pub struct Ended {
 pub struct LastWord {
     pub unit: String,
     pub oom: Memory,
-    #[serde(default)]
-    pub memory_bytes: u64,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::sight::R_SESSION;
+use super::sight::r_sessions;
 use super::{AttendError, complain, prepare_error, tree};
 use crate::os::{file, process};
 
@@ -80,11 +80,7 @@ pub(super) async fn suspend(root: i32) {
 }
 
 fn sessions(root: i32) -> Vec<i32> {
-    let named = |command: &[String]| {
-        command.first().and_then(|program| program.rsplit('/').next()) == Some(R_SESSION)
-    };
-    let below = tree::below(root).into_iter();
-    below.filter(|process| named(&process.command)).map(|process| process.pid).collect()
+    r_sessions(&tree::below(root)).map(|process| process.pid).collect()
 }
 
 /// The one cause of a silent death that is known, said where a person looks.

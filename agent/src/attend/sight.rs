@@ -27,7 +27,7 @@ pub(super) struct Sight {
 }
 
 /// How R sessions are called; `ps` and the kernel cut names at 15 bytes, this one is shorter.
-pub(super) const R_SESSION: &str = "rsession";
+const R_SESSION: &str = "rsession";
 /// Characters of a command line that are shown.
 const SHOWN: usize = 80;
 
@@ -41,7 +41,7 @@ pub(super) fn see(processes: &[Process]) -> Sight {
     Sight {
         kernels,
         terminals: processes.iter().filter_map(|shell| terminal(shell, processes)).collect(),
-        sessions: processes.iter().filter_map(|process| session(process, processes)).collect(),
+        sessions: r_sessions(processes).map(|process| session(process, processes)).collect(),
         cpu_ms: processes.iter().map(|process| process.cpu_ms).sum(),
     }
 }
@@ -90,11 +90,17 @@ fn terminal(shell: &Process, processes: &[Process]) -> Option<Terminal> {
     Some(Terminal { pid: shell.pid, foreground: job })
 }
 
-fn session(process: &Process, processes: &[Process]) -> Option<Session> {
-    let name = process.command.first()?.rsplit('/').next()?;
-    if name != R_SESSION {
-        return None;
-    }
+/// Sessions proper: what R forks (`parallel::mclapply`) is called so too.
+pub(super) fn r_sessions(processes: &[Process]) -> impl Iterator<Item = &Process> {
+    let named = |process: &&Process| {
+        let program = process.command.first().and_then(|program| program.rsplit('/').next());
+        program == Some(R_SESSION)
+    };
+    let all: Vec<i32> = processes.iter().filter(named).map(|process| process.pid).collect();
+    processes.iter().filter(named).filter(move |process| !all.contains(&process.parent))
+}
+
+fn session(process: &Process, processes: &[Process]) -> Session {
     let mut family = vec![process.pid];
     let mut at = 0;
     while let Some(&parent) = family.get(at) {
@@ -104,7 +110,7 @@ fn session(process: &Process, processes: &[Process]) -> Option<Session> {
     }
     let cpu = processes.iter().filter(|one| family.contains(&one.pid)).map(|one| one.cpu_ms).sum();
     let below = u32::try_from(family.len() - 1).unwrap_or(u32::MAX);
-    Some(Session { pid: process.pid, cpu_ms: cpu, below, executing: None })
+    Session { pid: process.pid, cpu_ms: cpu, below, executing: None }
 }
 
 fn shown(command: &[String]) -> String {
@@ -177,8 +183,10 @@ mod tests {
             process(6, 5, "sh -c make"),
             process(7, 6, "make"),
             process(8, 1, "other"),
+            // What R forks, `parallel::mclapply`, is a part of it.
+            process(9, 5, "/usr/lib/rstudio-server/bin/rsession -u ada"),
         ];
-        let session = Session { pid: 5, cpu_ms: 30, below: 2, executing: None };
+        let session = Session { pid: 5, cpu_ms: 40, below: 3, executing: None };
         assert_eq!(see(&all).sessions, [session]);
     }
 

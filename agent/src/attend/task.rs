@@ -257,7 +257,7 @@ impl Attendant {
     fn last_word(&self, status: ExitStatus) {
         let mut known = locked(&self.known);
         let Some(oom) = known.oom(status.signal()).filter(|_| !self.stopping) else { return };
-        let word = LastWord { unit: known.unit.clone(), oom, memory_bytes: 0 };
+        let word = LastWord { unit: known.unit.clone(), oom };
         let text = serde_json::to_vec(&word).unwrap_or_default();
         let mode = if self.arguments.shared { 0o640 } else { 0o600 };
         // Without it the cause is the signal alone.

@@ -129,7 +129,7 @@ fn refuse_duplicate<T: PartialEq + std::fmt::Display>(
                 first.at.file,
                 line.unwrap_or_default()
             ),
-            "give it another name, or remove one of the two",
+            "choose another, or remove one of the two",
         );
     }
 }

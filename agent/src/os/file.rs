@@ -159,6 +159,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_but_a_plain_file_is_read_where_others_may_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        write_atomic(&at("plain"), b"text", 0o600).unwrap();
+        assert_eq!(read_plain(&at("plain"), 2).unwrap(), b"te");
+        // Whoever opens a pipe for reading waits until somebody writes.
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink(at("plain"), at("link")).unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        for name in ["pipe", "link", "folder", "none"] {
+            assert!(matches!(read_plain(&at(name), 9), Err(FileError::Read { .. })), "{name}");
+        }
+    }
+
+    #[test]
     fn write_atomic_replaces_and_sets_the_mode() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.json");

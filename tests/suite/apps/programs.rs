@@ -110,6 +110,10 @@ async fn twenty_requests_start_an_app_once() {
     run(&mut station, &toml).await;
     app_in(&station, "mine", AppPhase::Stopped).await;
     let client = station.login().await.unwrap();
+    // What an open tab asks by itself wakes nobody.
+    let poll = client.get("/apps/mine/api/status").await.unwrap().expect(503).unwrap();
+    assert_eq!(poll.header("x-app-state"), "stopped");
+    assert_eq!(app_in(&station, "mine", AppPhase::Stopped).await.generation, 0);
     let pages = join_all((0..20).map(|_| client.page("/apps/mine/"))).await;
     for page in pages {
         let page = page.unwrap();

@@ -83,6 +83,20 @@ async fn a_killed_kernel_is_told_and_the_others_go_on() {
     assert_eq!(told.len(), 1, "{events:#?}");
     let shown = station.ctl(&["app", "show", "jupyterlab"]).await.unwrap();
     assert!(shown.stdout.contains("ended by SIGKILL"), "{}", shown.all());
+
+    // After a restart of the app the next end is news again.
+    let restart = station.ctl(&["app", "restart", "jupyterlab"]).await.unwrap();
+    assert!(restart.status.success(), "{}", restart.all());
+    station.app_in(AppPhase::Ready).await.unwrap();
+    let mut kernel = Kernel::start(&client, BASE).await.unwrap();
+    let pid = kernel.run("import os; os.getpid()").await.unwrap().value.unwrap();
+    active(&station, |seen| seen.sources.iter().any(|one| one.kind == SourceKind::Kernel)).await;
+    signal(pid.parse().unwrap(), Signal::SIGKILL).unwrap();
+    let twice = |app: &Seen| app.kernel_ends.len() == 2 && app.kernel_ends[1].kernel == kernel.id;
+    station
+        .wait_for("a second end", LIMIT, |heartbeat| heartbeat.status.apps.iter().any(twice))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use station_proto::app::{App, AppActivity, AppPhase};
+use station_proto::app::{App, AppActivity};
 use station_proto::cause::Cause;
 use station_proto::condition::Condition;
 use station_proto::event::Event;
@@ -69,6 +69,9 @@ fn machine(out: &mut String, samples: &Samples) {
     }
 }
 
+/// What an app says that is ready and has nothing to add.
+const RUNS: &str = "running";
+
 /// Two lines for each app: what it is, and what is going on.
 pub(super) fn apps(apps: &[App], now: Time) -> String {
     let mut out = String::new();
@@ -81,7 +84,8 @@ pub(super) fn apps(apps: &[App], now: Time) -> String {
         let (name, phase, since) = (&app.name, word(app.phase), ago(app.since, now));
         let path = &app.path;
         line(&mut out, format_args!("  {name:<12} {phase} since {since}   {path}{pid}{kernels}"));
-        if !app.message.is_empty() && app.phase != AppPhase::Ready {
+        // That it runs has been said; what limits it has not.
+        if !app.message.is_empty() && app.message != RUNS {
             line(&mut out, format_args!("               {}", printable(&app.message)));
         }
     }
@@ -188,4 +192,24 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     out.write_fmt(text).unwrap_or_default();
     out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_app_that_is_ready_has_to_add_is_shown() {
+        let shown = |message: &str| {
+            let app = serde_json::json!({
+                "name": "lab", "kind": "jupyterlab", "phase": "ready", "path": "/apps/lab/lab",
+                "since": "2026-01-01T00:00:00Z", "wanted": true, "generation": 1, "failures": 0,
+                "message": message,
+            });
+            let app: App = serde_json::from_value(app).unwrap();
+            apps(&[app], Time::from_ms(1_767_225_660_000).unwrap())
+        };
+        assert_eq!(shown("running").lines().count(), 1);
+        assert!(shown("running; memory_max is not enforced").contains("not enforced"));
+    }
 }

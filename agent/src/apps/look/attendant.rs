@@ -83,3 +83,32 @@ pub(in crate::apps) fn last_word(folder: &Path, unit: &str) -> Option<LastWord> 
     let text = file::read_plain(&folder.join(LAST_WORD), limits::CALL_QUESTION).ok()?;
     serde_json::from_slice(&text).ok().filter(|word: &LastWord| word.unit == unit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attend::report::{Ended, Terminal};
+
+    #[test]
+    fn a_report_is_cut_to_what_an_attendant_of_ours_says() {
+        let ended = |seq, kernel: &str| Ended {
+            seq,
+            kernel: kernel.to_owned(),
+            pid: 1,
+            code: None,
+            signal: None,
+            at: 0,
+            memory_bytes: 0,
+            oom: None,
+        };
+        let mut report =
+            Report { ended: (0..500).map(|seq| ended(seq, "k-1")).collect(), ..Report::default() };
+        report.ended.insert(0, ended(7, &"k".repeat(1000)));
+        report.ended.insert(0, ended(7, "a b"));
+        report.terminals = vec![Terminal { pid: 1, foreground: Some("x".repeat(100_000)) }];
+        let bounded = bounded(report);
+        assert_eq!(bounded.ended.len(), ENTRIES);
+        assert!(bounded.ended.iter().all(|ended| ended.kernel == "k-1"));
+        assert_eq!(bounded.terminals[0].foreground.as_ref().unwrap().len(), TEXT);
+    }
+}

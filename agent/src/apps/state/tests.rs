@@ -389,3 +389,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_idle_stop_that_an_earlier_stationd_has_asked_for_is_no_crash() {
+    let mut bench = Bench::ready();
+    let effects = bench.step(Event::Ended(cause(CauseKind::IdleStop)));
+    assert_eq!((bench.app.phase(), launches(&effects)), (AppPhase::Stopped, 0));
+    assert_eq!(bench.app.failures, 0);
+    assert!(bench.app.waits_for_demand(), "the next request starts it");
+}

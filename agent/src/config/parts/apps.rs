@@ -29,11 +29,11 @@ pub(in crate::config) fn apps(root: &Reader<'_>) -> Vec<App> {
         let name = AppName::parse(default_text("app.name"));
         return name.map(default_app).into_iter().collect();
     };
-    let mut names: Vec<Found<'_, AppName>> = Vec::new();
+    let mut taken = Taken::default();
     let mut apps = Vec::new();
     let mut sharing = Vec::new();
     for table in &tables {
-        let Some((app, server)) = app(table, &mut names) else { continue };
+        let Some((app, server)) = app(table, &mut taken) else { continue };
         if app.kind == AppKind::Jupyter {
             sharing.push((app.name.clone(), server));
         }
@@ -42,7 +42,7 @@ pub(in crate::config) fn apps(root: &Reader<'_>) -> Vec<App> {
     for (name, server) in sharing {
         share(&mut apps, &name, &server);
     }
-    if let Some(over) = names.get(APPS_MAX) {
+    if let Some(over) = taken.names.get(APPS_MAX) {
         over.wrong(
             format!("is one of more than {APPS_MAX} apps"),
             format!("keep {APPS_MAX} at most"),
@@ -66,10 +66,17 @@ fn default_app(name: AppName) -> App {
     }
 }
 
+/// What only one app may have.
+#[derive(Default)]
+struct Taken<'a> {
+    names: Vec<Found<'a, AppName>>,
+    ports: Vec<Found<'a, u16>>,
+}
+
 type Sharing<'a> = Option<Found<'a, Server>>;
 
 /// Every key is read, so that all mistakes are told at once.
-fn app<'a>(table: &Reader<'a>, names: &mut Vec<Found<'a, AppName>>) -> Option<(App, Sharing<'a>)> {
+fn app<'a>(table: &Reader<'a>, taken: &mut Taken<'a>) -> Option<(App, Sharing<'a>)> {
     let kind = kind(table);
     let command = keys::command(table, kind);
     let starts = [("boot", Start::Boot), ("on-demand", Start::OnDemand)];
@@ -77,6 +84,11 @@ fn app<'a>(table: &Reader<'a>, names: &mut Vec<Found<'a, AppName>>) -> Option<(A
     let memory_max = table.text("memory_max").and_then(|found| keys::bytes(&found));
     let idle_stop = keys::idle_stop(table);
     let port = keys::port(table, kind);
+    let number = port.as_ref().map(|port| port.value);
+    if let Some(port) = port {
+        refuse_duplicate(&port, &taken.ports);
+        taken.ports.push(port);
+    }
     let prefixes = [("keep", Prefix::Keep), ("strip", Prefix::Strip)];
     let prefix = table.word("prefix", &prefixes);
     let health = table.text("health").and_then(|found| keys::health(&found));
@@ -84,8 +96,8 @@ fn app<'a>(table: &Reader<'a>, names: &mut Vec<Found<'a, AppName>>) -> Option<(A
     let server = table.word("server", &servers);
     let name = table.text_required("name", "add name = \"…\"; it appears in the URL");
     let name = name.and_then(|found| app_name(&found))?;
-    refuse_duplicate(&name, names);
-    names.push(name.with(name.value.clone()));
+    refuse_duplicate(&name, &taken.names);
+    taken.names.push(name.with(name.value.clone()));
     let kind = kind?;
     if name.value.as_str() == CLASSIC && kind != AppKind::Jupyter {
         name.wrong(
@@ -98,7 +110,7 @@ fn app<'a>(table: &Reader<'a>, names: &mut Vec<Found<'a, AppName>>) -> Option<(A
         kind,
         command,
         start: start.map_or(Start::Boot, |found| found.value),
-        port,
+        port: number,
         prefix: prefix.map_or(Prefix::Keep, |found| found.value),
         health: health.unwrap_or_else(|| HEALTH.to_owned()),
         memory_max,

@@ -144,6 +144,7 @@ fn identity_and_log() {
 
 #[test]
 fn apps() {
+    const CUSTOM: &str = "[[app]]\nname = 'b'\nkind = 'custom'\ncommand = 'x'\nports = [8000]\n";
     const APP: &str = "[[app]]\nname = 'a'\nkind = 'jupyterlab'\n";
     assert!(config("app = []").apps.is_empty());
     check_all(
@@ -187,6 +188,8 @@ app = [1] => 1 app: is a number; it must be a table
     let twice = [("1:5", "app.name", "named twice, first in 1.toml line 2")];
     expect(&[&format!("{APP}{APP}")], &twice);
     expect(&[APP, APP], &[("2:2", "app.name", "first in 1.toml line 2")]);
+    let both = format!("{CUSTOM}{}", CUSTOM.replace("'b'", "'c'"));
+    expect(&[&both], &[("1:10", "app.ports", "8000 is named twice, first in 1.toml line 5")]);
     let many: Vec<_> = (0..33).map(|n| APP.replace("'a'", &format!("'a{n}'"))).collect();
     expect(&[&many.concat()], &[("1:98", "app.name", "more than 32 apps")]);
 }

@@ -143,4 +143,20 @@ mod tests {
         assert_eq!(places("0::/\n").len(), 2);
         assert!(places("garbage\n\n").is_empty());
     }
+
+    #[test]
+    fn a_limit_can_be_raised_and_lowered() {
+        let name = format!("stationd-test-{}", std::process::id());
+        let made = make_group(&name, 64 << 20);
+        let Ok(group) = made else {
+            // As a user without rights, and in most containers.
+            println!("SKIPPED: no control group with a memory limit can be made here: {made:?}");
+            return;
+        };
+        for limit in [256_u64 << 20, 128 << 20] {
+            assert_eq!(make_group(&name, limit).unwrap(), group);
+            assert_eq!(read("/", &group).unwrap().limit_bytes, Some(limit));
+        }
+        fs::remove_dir(&group).unwrap();
+    }
 }

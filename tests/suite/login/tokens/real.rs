@@ -2,20 +2,12 @@
 
 use http::Method;
 use serde_json::json;
-use station_tests::station::{App, Station};
-use station_tests::{jupyter, node};
+use station_tests::node;
 
 use super::{BASE, mint};
+use crate::jupyter::station;
 
 /// A station with the real JupyterLab; `None` where there is none.
-async fn station() -> Option<Station> {
-    if jupyter::lab().is_none() {
-        station_tests::skip(jupyter::MISSING).unwrap();
-        return None;
-    }
-    Some(Station::with_app(App::JupyterLab).await.unwrap())
-}
-
 #[tokio::test]
 async fn jupyters_own_checks_let_a_token_pass_and_nobody_else() {
     let Some(station) = station().await else { return };

@@ -80,10 +80,10 @@ fn check_custom(table: &Reader<'_>, words: &[Found<'_, String>]) {
 }
 
 /// The one port of `ports`.
-pub(super) fn port(table: &Reader<'_>, kind: Option<AppKind>) -> Option<u16> {
+pub(super) fn port<'a>(table: &Reader<'a>, kind: Option<AppKind>) -> Option<Found<'a, u16>> {
     let ports = table.integers("ports", 1024, 65535)?;
     match ports.as_slice() {
-        [port] => u16::try_from(port.value).ok(),
+        [port] => u16::try_from(port.value).ok().map(|number| port.with(number)),
         _ if kind != Some(AppKind::Custom) => None,
         _ => {
             table.wrong(
