@@ -3,6 +3,7 @@
 //! ```text
 //!   stationd ──"look at PATH"──► Probe (handle) ──► stationd probe ──► a process for each look
 //!                                  └ without units: the handle starts that process itself
+//!   stationd ──"ask the GPUs"──► the same way ──► stationd probe gpu, one at most (`gpu`)
 //! ```
 //!
 //! Invariants: whatever hangs in the kernel hangs in a process of its own, one at most for each
@@ -10,20 +11,27 @@
 //!
 //! Not here: what an answer means (the caller's).
 
+pub mod gpu;
+mod gpu_child;
 mod look;
 pub mod role;
 
 use std::collections::HashMap;
+use std::io;
+use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
+use self::gpu_child::GpuChild;
 use self::look::Looker;
 use crate::base::chain::Chain;
-use crate::os::socket::calls;
+use crate::os::command::CommandError;
+use crate::os::socket::calls::{self, CallError};
 
 pub use self::look::run;
 
@@ -46,7 +54,11 @@ pub enum Look {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Question {
-    Look { path: PathBuf },
+    Look {
+        path: PathBuf,
+    },
+    /// The connection is handed to the process that asks the GPUs.
+    Gpu(gpu::Ask),
 }
 
 /// The way to the probe; clones share it.
@@ -64,6 +76,20 @@ enum BackEnd {
 struct Own {
     program: PathBuf,
     lookers: Mutex<HashMap<PathBuf, Arc<Mutex<Looker>>>>,
+    gpu: Mutex<GpuChild>,
+}
+
+/// Why the GPUs are not asked.
+#[derive(Debug, thiserror::Error)]
+pub enum GpuError {
+    #[error("process {pid}, which asked the driver before, hangs in it and cannot be ended")]
+    Stuck { pid: i32 },
+    #[error("the process that asks the driver cannot be started")]
+    Start(#[source] CommandError),
+    #[error("no connection for the process that asks the driver")]
+    Pair(#[source] io::Error),
+    #[error("the probe does not answer")]
+    Silent(#[source] CallError),
 }
 
 /// How much longer the way to the probe may take than the look.
@@ -74,7 +100,8 @@ const PATHS: usize = 64;
 impl Probe {
     /// Starts `PROGRAM probe look` from here.
     pub fn own(program: PathBuf) -> Self {
-        Self(BackEnd::Own(Arc::new(Own { program, lookers: Mutex::default() })))
+        let own = Own { program, lookers: Mutex::default(), gpu: Mutex::default() };
+        Self(BackEnd::Own(Arc::new(own)))
     }
 
     /// Asks `stationd probe`, which listens on `socket`.
@@ -97,6 +124,46 @@ impl Probe {
                 }
             }
         }
+    }
+}
+
+impl Probe {
+    /// Starts to ask the GPUs: lines of [`gpu::Said`] come on the connection until it is closed.
+    ///
+    /// There is one such process at most: the one from before is ended first, and as long as it
+    /// cannot be, nobody is started.
+    pub async fn gpu(&self, ask: &gpu::Ask) -> Result<UnixStream, GpuError> {
+        match &self.0 {
+            BackEnd::Own(own) => {
+                let (ours, theirs) = StdStream::pair().map_err(GpuError::Pair)?;
+                ours.set_nonblocking(true).map_err(GpuError::Pair)?;
+                own.gpu.lock().await.start(&own.program, ask, theirs).await?;
+                UnixStream::from_std(ours).map_err(GpuError::Pair)
+            }
+            BackEnd::Socket(socket) => {
+                let question = Question::Gpu(ask.clone());
+                calls::open(socket, &question, WAY).await.map_err(GpuError::Silent)
+            }
+        }
+    }
+
+    /// Hands a connection on which the GPUs were asked for to the process that asks them; how it
+    /// went is said on it.
+    async fn hand_gpu(&self, ask: &gpu::Ask, stream: UnixStream) -> io::Result<()> {
+        let BackEnd::Own(own) = &self.0 else { return Ok(()) };
+        let stream = stream.into_std()?;
+        let theirs = stream.try_clone()?;
+        theirs.set_nonblocking(false)?;
+        let started = own.gpu.lock().await.start(&own.program, ask, theirs).await;
+        if let Err(error) = started {
+            tracing::warn!(error = %Chain(&error), "the GPUs are not asked");
+            if let GpuError::Stuck { pid } = error {
+                let said = serde_json::to_vec(&gpu::Said::Stuck { pid }).unwrap_or_default();
+                stream.set_nonblocking(true)?;
+                return calls::say(UnixStream::from_std(stream)?, &said).await;
+            }
+        }
+        Ok(())
     }
 }
 

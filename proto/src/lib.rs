@@ -10,6 +10,7 @@ pub mod app;
 pub mod cause;
 pub mod condition;
 pub mod event;
+pub mod gpu;
 pub mod heartbeat;
 pub mod mount;
 pub mod node;

@@ -40,6 +40,9 @@ fn other_role() -> Option<ExitCode> {
         "probe" if arguments.next_if(|word| word == "look").is_some() => {
             return Some(probe::run(arguments));
         }
+        "probe" if arguments.next_if(|word| word == "gpu").is_some() => {
+            return Some(probe::gpu::run(arguments));
+        }
         "probe" => roles::probe(),
         "privileged" => roles::privileged(),
         _ => return None,

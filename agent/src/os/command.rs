@@ -4,6 +4,7 @@ mod run;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -92,6 +93,15 @@ pub fn start_look(program: &Program) -> Result<Child, CommandError> {
     command
         .spawn()
         .map_err(|source| CommandError::Start { program: program.program.clone(), source })
+}
+
+/// Starts a program that speaks and listens on one connection, and is left alone if it hangs.
+pub fn start_speaking(program: &Program, connection: OwnedFd) -> Result<Child, CommandError> {
+    let fail = |source| CommandError::Start { program: program.program.clone(), source };
+    let mut command = Command::from(prepared(program));
+    let out = connection.try_clone().map_err(fail)?;
+    command.stdin(connection).stdout(out).stderr(Stdio::inherit());
+    command.spawn().map_err(fail)
 }
 
 /// A command that starts in a new session, with default signals and under its account.

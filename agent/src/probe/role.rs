@@ -1,4 +1,4 @@
-//! `stationd probe`: the same looks, asked for over a socket by stationd alone.
+//! `stationd probe`: the same looks, and GPUs, asked for over a socket by stationd alone.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,17 +31,18 @@ pub async fn serve(tasks: &Tasks, listener: UnixListener, role: Role) {
     let Role { program, uid, may } = role;
     let probe = Probe::own(program);
     let admits = move |peer: Peer| peer.uid == 0 || peer.uid == uid;
-    let answer = move |question: Vec<u8>| {
+    let answer = move |question: Vec<u8>, stream| {
         let (probe, may) = (probe.clone(), Arc::clone(&may));
         async move {
             let look = match serde_json::from_slice(&question) {
                 Ok(Question::Look { path }) if may().as_ref() == Some(&path) => {
                     probe.look(&path, LOOK).await
                 }
+                Ok(Question::Gpu(ask)) => return probe.hand_gpu(&ask, stream).await,
                 Ok(_) | Err(_) => Look::Unknown,
             };
-            serde_json::to_vec(&look).unwrap_or_default()
+            calls::say(stream, &serde_json::to_vec(&look).unwrap_or_default()).await
         }
     };
-    calls::serve(tasks, listener, admits, limits::PART_IDLE, answer).await;
+    calls::serve_streams(tasks, listener, admits, limits::PART_IDLE, answer).await;
 }

@@ -39,15 +39,9 @@ pub async fn call<A: DeserializeOwned>(
     limit: Duration,
 ) -> Result<A, CallError> {
     let name = || socket.to_owned();
-    let mut line = serde_json::to_vec(question)
-        .map_err(|source| CallError::Parse { socket: name(), source })?;
-    line.push(b'\n');
     let fail = |source| CallError::Exchange { socket: name(), source };
     let whole = async {
-        let mut stream = UnixStream::connect(socket)
-            .await
-            .map_err(|source| CallError::Connect { socket: name(), source })?;
-        stream.write_all(&line).await.map_err(fail)?;
+        let mut stream = open(socket, question, limit).await?;
         let answer = read_line(&mut stream, limits::CALL_ANSWER).await.map_err(fail)?;
         match answer.as_slice() {
             [] => Err(CallError::NoAnswer { socket: name() }),
@@ -82,8 +76,26 @@ pub async fn serve<H, F>(
     idle: Duration,
     answer: H,
 ) where
-    H: Fn(Vec<u8>) -> F + Clone + Send + 'static,
+    H: Fn(Vec<u8>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Vec<u8>> + Send,
+{
+    let lines = move |question, stream| {
+        let answer = answer.clone();
+        async move { say(stream, &answer(question).await).await }
+    };
+    serve_streams(tasks, listener, admits, idle, lines).await;
+}
+
+/// The same, where an answer may be more than a line: `answer` gets the connection.
+pub async fn serve_streams<H, F>(
+    tasks: &Tasks,
+    listener: UnixListener,
+    admits: impl Fn(Peer) -> bool,
+    idle: Duration,
+    answer: H,
+) where
+    H: Fn(Vec<u8>, UnixStream) -> F + Clone + Send + 'static,
+    F: Future<Output = io::Result<()>> + Send,
 {
     let slots = Arc::new(Semaphore::new(limits::CALLS));
     loop {
@@ -115,15 +127,44 @@ pub async fn serve<H, F>(
     }
 }
 
-async fn exchange<F>(mut stream: UnixStream, answer: impl Fn(Vec<u8>) -> F) -> io::Result<()>
+async fn exchange<F>(
+    mut stream: UnixStream,
+    answer: impl Fn(Vec<u8>, UnixStream) -> F,
+) -> io::Result<()>
 where
-    F: Future<Output = Vec<u8>>,
+    F: Future<Output = io::Result<()>>,
 {
     let question = read_line(&mut stream, limits::CALL_QUESTION);
     let question = tokio::time::timeout(limits::CALL_READ, question).await??;
-    let mut line = answer(question).await;
-    line.push(b'\n');
+    answer(question, stream).await
+}
+
+/// Writes one line.
+pub async fn say(mut stream: UnixStream, line: &[u8]) -> io::Result<()> {
+    let line = [line, b"\n"].concat();
     tokio::time::timeout(limits::CALL_READ, stream.write_all(&line)).await?
+}
+
+/// Puts `question`, and gives the connection on which the answer comes.
+pub async fn open(
+    socket: &Path,
+    question: &impl Serialize,
+    limit: Duration,
+) -> Result<UnixStream, CallError> {
+    let name = || socket.to_owned();
+    let mut line = serde_json::to_vec(question)
+        .map_err(|source| CallError::Parse { socket: name(), source })?;
+    line.push(b'\n');
+    let whole = async {
+        let mut stream = UnixStream::connect(socket)
+            .await
+            .map_err(|source| CallError::Connect { socket: name(), source })?;
+        let fail = |source| CallError::Exchange { socket: name(), source };
+        stream.write_all(&line).await.map_err(fail)?;
+        Ok(stream)
+    };
+    let timed_out = |_elapsed| Err(CallError::TimedOut { socket: name(), limit });
+    tokio::time::timeout(limit, whole).await.unwrap_or_else(timed_out)
 }
 
 #[cfg(test)]
