@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use station_proto::api::{DownReport, LoginLink};
 use station_proto::app::{AppActivity, AppLogs};
+use station_proto::gpu::{GpuCall, GpuSample, Gpus};
 use station_proto::heartbeat::Status;
 use station_proto::node::Samples;
 use station_proto::problem::Problem;
@@ -61,6 +62,10 @@ pub trait Control: Send + Sync {
     fn create_token(&self, wanted: TokenRequest) -> Answer<NewToken>;
     fn tokens(&self) -> Vec<Token>;
     fn revoke_token(&self, id: &str) -> Answer<()>;
+    fn gpus(&self) -> Gpus;
+    fn gpu_samples(&self) -> Vec<GpuSample>;
+    /// How long the driver's calls took; empty while it cannot be asked.
+    fn gpu_calls(&self) -> Answer<Vec<GpuCall>>;
     /// Stops every app, then the daemon.
     fn down(&self) -> Answer<DownReport>;
     /// The Prometheus text of this moment.
@@ -102,6 +107,8 @@ fn described() -> OpenApiRouter<Sources> {
         .routes(routes!(status::samples))
         .routes(routes!(status::mounts))
         .routes(routes!(status::metrics))
+        .routes(routes!(status::gpus::show))
+        .routes(routes!(status::gpus::calls))
         .routes(routes!(apps::list))
         .routes(routes!(apps::show))
         .routes(routes!(apps::activity))

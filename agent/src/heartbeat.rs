@@ -20,6 +20,7 @@ mod task;
 use std::sync::Arc;
 
 use station_proto::app::App;
+use station_proto::gpu::GpuSummary;
 use station_proto::heartbeat::Status;
 use station_proto::mount::Mount;
 use tokio::sync::watch;
@@ -28,6 +29,7 @@ use crate::base::tasks::Tasks;
 use crate::store::Store;
 
 pub use compose::{etag, lease};
+pub use judge::Finding;
 pub use store::FEATURE;
 
 /// What the verdict is made of. Wiring keeps it up to date.
@@ -37,6 +39,9 @@ pub struct Facts {
     pub public_url: String,
     pub apps: Vec<App>,
     pub mounts: Vec<Mount>,
+    pub gpus: Vec<GpuSummary>,
+    /// What other parts have found out and judged themselves.
+    pub found: Vec<Finding>,
     /// Mistakes that keep stationd from using its configuration at all.
     pub config_invalid: Option<String>,
     /// Mistakes in a changed configuration; the old one is in force.

@@ -14,6 +14,7 @@ pub mod store;
 pub mod apps;
 pub mod attend;
 pub mod front;
+pub mod gpu;
 pub mod host;
 pub mod identity;
 pub mod proxy;

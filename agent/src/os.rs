@@ -3,7 +3,6 @@
 pub mod clock;
 pub mod command;
 pub mod file;
-pub mod http;
 pub mod machine;
 pub mod process;
 pub mod random;

@@ -114,6 +114,7 @@ mod tests {
                 ready: true,
                 message: text.to_owned(),
             }],
+            gpus: Vec::new(),
         }
     }
 
@@ -142,6 +143,7 @@ mod tests {
                 inodes_total: 1,
                 inodes_free: 1,
             }),
+            gpus: Vec::new(),
         }
     }
 

@@ -456,3 +456,15 @@ pub struct FailedCall {
     /// `nvmlReturn_t`.
     pub code: u32,
 }
+
+/// How long one call of the driver took since it was first asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GpuCall {
+    /// The function's name.
+    pub call: String,
+    pub count: u64,
+    /// Upper bounds, exact to a factor of two.
+    pub p50_us: u64,
+    pub p99_us: u64,
+    pub max_us: u64,
+}

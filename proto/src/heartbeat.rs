@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::condition::Condition;
+use crate::gpu::GpuSummary;
 use crate::mount::Mount;
 use crate::node::Samples;
 use crate::time::Time;
@@ -62,4 +63,7 @@ pub struct Status {
     pub conditions: Vec<Condition>,
     pub apps: Vec<App>,
     pub mounts: Vec<Mount>,
+    /// The machine's NVIDIA GPUs, in the order of their places on the PCI bus.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<GpuSummary>,
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::gpu::GpuSample;
 use crate::time::Time;
 
 /// Measured values. They change all the time and never touch `status` or its `ETag`.
@@ -23,6 +24,9 @@ pub struct Samples {
     /// The file system of stationd's own state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os_disk: Option<Disk>,
+    /// Taken every ten seconds; absent for a GPU that does not answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<GpuSample>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

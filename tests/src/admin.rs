@@ -57,7 +57,7 @@ impl Admin {
         }
         let request = request.body(Full::new(Bytes::from(body.to_owned())))?;
         let limit = Duration::from_secs(60);
-        Ok(stationd::os::http::exchange(&self.socket, request, ANSWER_MAX, limit).await?)
+        Ok(stationd::os::socket::http::exchange(&self.socket, request, ANSWER_MAX, limit).await?)
     }
 
     pub async fn heartbeat(&self) -> Result<Heartbeat> {

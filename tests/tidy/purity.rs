@@ -39,7 +39,7 @@ const IO: &[&str] = &[
     "signal::kill",
     "crate::store",
     "os::file",
-    "os::http",
+    "os::socket::http",
     "os::process",
     "os::random",
     "os::signals",

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod connection;
+mod gpus;
 mod screen;
 mod tokens;
 mod verbs;
@@ -23,7 +24,7 @@ pub enum ClientError {
     #[error("cannot connect to stationd; tried {}", list(.tried))]
     NotRunning { tried: Vec<(PathBuf, String)> },
     #[error("stationd did not answer as expected")]
-    Exchange(#[source] crate::os::http::HttpError),
+    Exchange(#[source] crate::os::socket::http::HttpError),
     #[error("{}: {}", .0.title, .0.detail)]
     Refused(Box<Problem>),
     #[error("stationd gave an answer that this stationctl does not understand: {0}")]

@@ -56,6 +56,8 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/v1/status", Need::Read, READ),
     rule("GET", "/v1/samples", Need::Read, READ),
     rule("GET", "/v1/mounts", Need::Read, READ),
+    rule("GET", "/v1/gpus", Need::Read, READ),
+    rule("GET", "/v1/gpus/calls", Need::Read, READ),
     rule("GET", "/v1/events", Need::Read, READ),
     rule("GET", "/metrics", Need::Read, READ),
     rule("GET", "/v1/apps", Need::Read, READ),

@@ -1,5 +1,7 @@
 //! `GET /v1/heartbeat`, its parts, and `/metrics`.
 
+pub mod gpus;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,6 +149,8 @@ fn latest_samples(sources: &Sources) -> Samples {
         memory: None,
         pressure: None,
         os_disk: None,
+        gpus: Vec::new(),
     };
-    sources.samples.borrow().as_deref().cloned().unwrap_or_else(nothing_yet)
+    let host = sources.samples.borrow().as_deref().cloned().unwrap_or_else(nothing_yet);
+    Samples { gpus: sources.control.gpu_samples(), ..host }
 }

@@ -2,6 +2,8 @@
 //!
 //! A condition names a problem. `stationctl explain NAME` and the help page print this text.
 
+mod gpu;
+
 /// The kinds of condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -20,6 +22,24 @@ pub enum Kind {
     AppCrashLoop,
     AppRestarting,
     AppNotAnswering,
+    GpuDriverNotLoaded,
+    GpuDriverMismatch,
+    GpuDriverFailed,
+    GpuDriverUnresponsive,
+    GpuLost,
+    GpuCountMismatch,
+    GpuNeedsReset,
+    GpuNeedsReboot,
+    GpuMemoryDegraded,
+    GpuXid,
+    GpuThrottled,
+    GpuThermal,
+    GpuPcieDegraded,
+    NvlinkDegraded,
+    GpuFabricNotReady,
+    GpuPersistenceOff,
+    GpuMigPending,
+    GpuUnreadable,
 }
 
 /// What a person should know of a condition.
@@ -33,7 +53,7 @@ pub struct Explained {
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 33] = [
         Self::ConfigInvalid,
         Self::ConfigRejected,
         Self::RestartRequired,
@@ -49,6 +69,24 @@ impl Kind {
         Self::AppCrashLoop,
         Self::AppRestarting,
         Self::AppNotAnswering,
+        Self::GpuDriverNotLoaded,
+        Self::GpuDriverMismatch,
+        Self::GpuDriverFailed,
+        Self::GpuDriverUnresponsive,
+        Self::GpuLost,
+        Self::GpuCountMismatch,
+        Self::GpuNeedsReset,
+        Self::GpuNeedsReboot,
+        Self::GpuMemoryDegraded,
+        Self::GpuXid,
+        Self::GpuThrottled,
+        Self::GpuThermal,
+        Self::GpuPcieDegraded,
+        Self::NvlinkDegraded,
+        Self::GpuFabricNotReady,
+        Self::GpuPersistenceOff,
+        Self::GpuMigPending,
+        Self::GpuUnreadable,
     ];
 
     pub fn name(self) -> &'static str {
@@ -77,6 +115,24 @@ impl Kind {
             Self::AppCrashLoop => &APP_CRASH_LOOP,
             Self::AppRestarting => &APP_RESTARTING,
             Self::AppNotAnswering => &APP_NOT_ANSWERING,
+            Self::GpuDriverNotLoaded => &gpu::DRIVER_NOT_LOADED,
+            Self::GpuDriverMismatch => &gpu::DRIVER_MISMATCH,
+            Self::GpuDriverFailed => &gpu::DRIVER_FAILED,
+            Self::GpuDriverUnresponsive => &gpu::DRIVER_UNRESPONSIVE,
+            Self::GpuLost => &gpu::GPU_LOST,
+            Self::GpuCountMismatch => &gpu::GPU_COUNT,
+            Self::GpuNeedsReset => &gpu::GPU_RESET,
+            Self::GpuNeedsReboot => &gpu::GPU_REBOOT,
+            Self::GpuMemoryDegraded => &gpu::GPU_MEMORY,
+            Self::GpuXid => &gpu::GPU_XID,
+            Self::GpuThrottled => &gpu::GPU_THROTTLED,
+            Self::GpuThermal => &gpu::GPU_HOT,
+            Self::GpuPcieDegraded => &gpu::GPU_PCIE,
+            Self::NvlinkDegraded => &gpu::NVLINK,
+            Self::GpuFabricNotReady => &gpu::FABRIC,
+            Self::GpuPersistenceOff => &gpu::PERSISTENCE_OFF,
+            Self::GpuMigPending => &gpu::MIG_PENDING,
+            Self::GpuUnreadable => &gpu::GPU_UNREADABLE,
         }
     }
 }

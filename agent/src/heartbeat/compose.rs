@@ -1,6 +1,6 @@
 //! Pure: findings and what was known before become the status that goes out.
 
-use station_proto::condition::{Condition, Truth};
+use station_proto::condition::Condition;
 use station_proto::heartbeat::{Lease, Status};
 use station_proto::time::Time;
 
@@ -23,26 +23,19 @@ pub(super) fn status(facts: &Facts, before: &Status, now: Moment) -> Status {
         conditions: findings.into_iter().map(|one| condition(one, before, now)).collect(),
         apps: facts.apps.clone(),
         mounts: facts.mounts.clone(),
+        gpus: facts.gpus.clone(),
     }
 }
 
 fn condition(finding: Finding, before: &Status, now: Moment) -> Condition {
-    let Finding { kind, subject, reason, message, action } = finding;
+    let Finding { kind, subject, truth, reason, message, action } = finding;
     let kind = kind.name().to_owned();
     let since = before
         .conditions
         .iter()
-        .find(|old| old.kind == kind && old.subject == subject)
+        .find(|old| old.kind == kind && old.subject == subject && old.status == truth)
         .map_or(Time(now.wall), |old| old.since);
-    Condition {
-        kind,
-        subject,
-        status: Truth::True,
-        reason: reason.to_owned(),
-        message,
-        action,
-        since,
-    }
+    Condition { kind, subject, status: truth, reason: reason.to_owned(), message, action, since }
 }
 
 /// What appeared and what went, by type and subject.
@@ -103,6 +96,7 @@ mod tests {
             conditions: Vec::new(),
             apps: Vec::new(),
             mounts: Vec::new(),
+            gpus: Vec::new(),
         };
         status(&Facts::default(), &nothing, now)
     }

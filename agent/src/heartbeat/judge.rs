@@ -1,16 +1,18 @@
 //! Pure: facts in, conditions and phase out.
 
 use station_proto::app::{App, AppPhase};
+use station_proto::condition::Truth;
 use station_proto::heartbeat::Phase;
 
 use super::{Facts, Workspace};
 use crate::base::conditions::Kind;
 
-/// A condition that holds now.
+/// A condition that holds now, or of which it is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
+pub struct Finding {
     pub kind: Kind,
     pub subject: String,
+    pub truth: Truth,
     pub reason: &'static str,
     pub message: String,
     pub action: String,
@@ -20,6 +22,7 @@ pub(super) struct Finding {
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         machine(facts).into_iter().chain(facts.apps.iter().filter_map(app)).collect();
+    found.extend(facts.found.iter().cloned());
     found.sort_by(|a, b| (a.kind, &a.subject).cmp(&(b.kind, &b.subject)));
     found
 }
@@ -28,6 +31,7 @@ fn machine(facts: &Facts) -> Vec<Finding> {
     let state = |kind: Kind, reason, message: &str| Finding {
         kind,
         subject: String::new(),
+        truth: Truth::True,
         reason,
         message: message.to_owned(),
         action: kind.explained().remedy.to_owned(),
@@ -86,6 +90,7 @@ fn app(app: &App) -> Option<Finding> {
     Some(Finding {
         kind,
         subject: app.name.clone(),
+        truth: Truth::True,
         reason,
         message: app.message.clone(),
         action: kind.explained().remedy.replace("NAME", &app.name),

@@ -65,6 +65,7 @@ impl Judged {
             conditions,
             apps: Vec::new(),
             mounts: Vec::new(),
+            gpus: Vec::new(),
         };
         let status = Arc::new(compose::status(facts, &blank, now));
         Self { store: store.clone(), status }

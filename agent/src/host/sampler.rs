@@ -47,6 +47,7 @@ impl Sampler {
             }),
             pressure: pressure(),
             os_disk: disk(&self.disk),
+            gpus: Vec::new(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Where the kernel's files about the machine are read: `/proc`, `/sys` and `/dev`, or a copy of
 //! them for tests, which have no GPU.
 
+pub mod kmsg;
+
 use std::path::PathBuf;
 
 /// A folder that stands for `/`, in tests.

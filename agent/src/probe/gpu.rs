@@ -24,17 +24,15 @@ mod events;
 mod fields;
 mod latency;
 mod library;
-mod owner;
 mod processes;
 mod watch;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use station_proto::gpu::Gpu;
+use station_proto::gpu::{Gpu, GpuCall};
 
 pub use self::child::run;
-pub use self::latency::CallLatency;
 
 /// A return code of NVML: `nvmlReturn_t`.
 pub type Code = u32;
@@ -102,7 +100,7 @@ pub enum Said {
     /// Of whoever holds the child: the one from before hangs and cannot be ended.
     Stuck { pid: i32 },
     /// How long the calls took since the child was started; an answer to `latency`.
-    Latency(Vec<CallLatency>),
+    Latency(Vec<GpuCall>),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! Keeps the heartbeat's facts up to date: every part's news goes into its own fields.
 
+mod gpus;
 mod privileged;
 mod workspace;
 
@@ -7,11 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::Outside;
 use super::edges::apps_to_heartbeat;
 use super::public::{self, Bound};
 use super::start::Common;
 use crate::config::Config;
+use crate::gpu;
 use crate::heartbeat::{Facts, Workspace};
+use crate::probe::Probe;
 use crate::store::Store;
 
 /// How often a disk that took no write is tried again, and the file of one that does is looked for.
@@ -42,8 +46,20 @@ pub(super) fn name(config: &Config) -> String {
     config.instance.name.clone().unwrap_or_else(public::host_name)
 }
 
+/// Where `stationd probe` listens, in the run folder.
+const PROBE_SOCKET: &str = "probe.sock";
+
+/// The way to whatever may hang.
+fn probe(outside: &Outside) -> Probe {
+    if outside.units {
+        Probe::over(outside.paths.run_dir.join(PROBE_SOCKET))
+    } else {
+        Probe::own(outside.program.clone())
+    }
+}
+
 /// Copies what the parts publish.
-pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) {
+pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) -> gpu::Handle {
     workspace::follow(common, facts);
     privileged::follow(common, facts);
     let (mut seen, to, cancel) = (common.apps.seen(), facts.clone(), common.tasks.token().clone());
@@ -61,6 +77,7 @@ pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) {
     common.tasks.part("facts-store", async move {
         cancel.run_until_cancelled(follow_store(&store, &to)).await;
     });
+    gpus::follow(common, facts)
 }
 
 /// While the disk takes no writes it is tried again, and while it does the file is looked for: nobody

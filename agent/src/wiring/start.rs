@@ -22,6 +22,7 @@ use crate::apps::{self, Apps};
 use crate::base::moment::Moment;
 use crate::base::tasks::{Ended, Tasks};
 use crate::config::{self, Config};
+use crate::gpu;
 use crate::heartbeat::{self, Facts};
 use crate::host;
 use crate::identity::{self, Identity, Instance};
@@ -185,7 +186,7 @@ impl Common<'_> {
         levels: log::Levels,
     ) -> impl FnOnce(mpsc::Receiver<Ended>) -> Running {
         let (facts, facts_rx) = watch::channel(facts::first(&self, &bound));
-        facts::follow(&self, &facts);
+        let gpu = facts::follow(&self, &facts);
         let samples = host::Config { every: SAMPLE, disk: self.outside.paths.state_dir.clone() };
         let shown = Shown {
             status: heartbeat::spawn(&self.tasks, &self.store, facts_rx).await,
@@ -196,7 +197,7 @@ impl Common<'_> {
         let (down, again) = (CancellationToken::new(), CancellationToken::new());
         let (public_url, public_url_rx) = watch::channel(bound.url.clone());
         let ends = (facts.clone(), down.clone());
-        let control = self.control(&bound, public_url_rx, registry, ends);
+        let control = self.control(&bound, public_url_rx, (registry, gpu), ends);
         let router = admin::router(self.sources(&shown, control));
         admin::socket::serve(&self.tasks, socket, router.clone(), self.owners());
         let names = public::spawn(&self, bound, router, shown, metrics);
@@ -223,7 +224,7 @@ impl Common<'_> {
         &self,
         bound: &Bound,
         public_url: watch::Receiver<String>,
-        registry: Registry,
+        (registry, gpu): (Registry, gpu::Handle),
         (facts, ended): (watch::Sender<Facts>, CancellationToken),
     ) -> Parts {
         Parts {
@@ -235,6 +236,7 @@ impl Common<'_> {
             port: bound.port(),
             loopback: bound.loopback(),
             registry: Arc::new(registry),
+            gpu,
             tasks: self.tasks.clone(),
             facts,
             ended,

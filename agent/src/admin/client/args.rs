@@ -42,6 +42,13 @@ pub enum Verb {
     /// List, start, stop and restart apps, and read their logs
     #[command(subcommand)]
     App(AppVerb),
+    /// GPUs, their driver, and who holds their memory
+    Gpu,
+    /// Look closer at one part of the machine
+    Doctor {
+        #[arg(value_enum)]
+        part: DoctorPart,
+    },
     /// What happened, in order
     Events {
         /// Go on and print new events as they come
@@ -64,6 +71,13 @@ pub enum Verb {
     },
     /// Stop every app, then stationd. (SIGTERM to stationd leaves apps running.)
     Down,
+}
+
+/// What `doctor` looks at.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum DoctorPart {
+    /// Every value of the GPUs, and how long each call of their driver takes
+    Gpu,
 }
 
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use station_proto::problem::Problem;
 
 use super::ClientError;
-use crate::os::http::{self as client, HttpError};
+use crate::os::socket::http::{self as client, HttpError};
 
 /// No answer is larger, streams apart.
 const ANSWER_MAX: usize = 16 * 1024 * 1024;

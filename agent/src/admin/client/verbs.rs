@@ -10,12 +10,13 @@ use serde_json::json;
 use station_proto::api::{DownReport, LoginLink};
 use station_proto::app::{App, AppActivity, AppLogs};
 use station_proto::event::Event;
+use station_proto::gpu::{GpuCall, Gpus};
 use station_proto::heartbeat::Heartbeat;
 use station_proto::time::Time;
 
-use super::args::{AppVerb, Login, Verb};
+use super::args::{AppVerb, DoctorPart, Login, Verb};
 use super::words::printable;
-use super::{ClientError, Connection, connection, screen, tokens};
+use super::{ClientError, Connection, connection, gpus, screen, tokens};
 use crate::base::conditions::Kind;
 use crate::base::ids::AppName;
 use crate::os::clock;
@@ -46,6 +47,8 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
         Verb::Login(wanted) => login(&station, wanted, printer).await,
         Verb::Token(verb) => tokens::run(&station, verb, printer).await,
         Verb::App(verb) => app(&station, verb, printer).await,
+        Verb::Gpu => gpu(&station, printer).await,
+        Verb::Doctor { part: DoctorPart::Gpu } => doctor_gpu(&station, printer).await,
         Verb::Events { follow, after } => events(&station, *follow, *after, printer).await,
         Verb::Down => down(&station, printer).await,
         Verb::Explain { .. } | Verb::Check { .. } => Ok(()),
@@ -153,6 +156,24 @@ async fn warn_of_kernels(
         }
         _ => Ok(()),
     }
+}
+
+async fn gpu(station: &Connection, printer: &Printer) -> Result<(), ClientError> {
+    let gpus: Gpus = get(station, "/v1/gpus").await?;
+    if printer.json {
+        return print_json(&gpus);
+    }
+    text(&gpus::screen(&gpus))
+}
+
+/// What the GPUs say, and how long each call of the driver takes.
+async fn doctor_gpu(station: &Connection, printer: &Printer) -> Result<(), ClientError> {
+    let gpus: Gpus = get(station, "/v1/gpus").await?;
+    let calls: Vec<GpuCall> = get(station, "/v1/gpus/calls").await?;
+    if printer.json {
+        return print_json(&json!({ "gpus": gpus, "calls": calls }));
+    }
+    text(&(gpus::screen(&gpus) + &gpus::calls(&calls)))
 }
 
 async fn events(

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::activity::{Kernel, Terminal};
 use crate::base::ids::AppName;
 use crate::base::limits;
-use crate::os::http::{self as client, HttpError};
+use crate::os::socket::http::{self as client, HttpError};
 use crate::privileged::{Kind, RootConfig};
 
 #[derive(Debug, thiserror::Error)]

@@ -169,6 +169,6 @@ mod tests {
 
     #[test]
     fn a_version_carries_the_size() {
-        assert_eq!(version::<[u8; 40]>(2), 40 | 2 << 24);
+        assert_eq!(version::<[u8; 40]>(2), 0x0200_0028);
     }
 }

@@ -3,18 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-/// The distribution of one call's durations.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallLatency {
-    pub call: String,
-    pub count: u64,
-    /// Upper bounds of the half and of 99 in 100, exact to a factor of two, in us.
-    pub p50_us: u64,
-    pub p99_us: u64,
-    pub max_us: u64,
-}
+use station_proto::gpu::GpuCall;
 
 /// Bucket N holds what took less than 2^N us; the last holds the rest.
 const BUCKETS: usize = 26;
@@ -42,8 +31,8 @@ impl Latencies {
         histogram.max_us = histogram.max_us.max(us);
     }
 
-    pub(super) fn all(&self) -> Vec<CallLatency> {
-        let told = |(call, histogram): (&&'static str, &Histogram)| CallLatency {
+    pub(super) fn all(&self) -> Vec<GpuCall> {
+        let told = |(call, histogram): (&&'static str, &Histogram)| GpuCall {
             call: (*call).to_owned(),
             count: histogram.count,
             p50_us: histogram.quantile(50),
@@ -60,7 +49,7 @@ impl Histogram {
         let mut seen = 0;
         for (power, count) in self.buckets.iter().enumerate() {
             seen += count;
-            if seen >= wanted {
+            if seen >= wanted && power < BUCKETS - 1 {
                 let bound =
                     1_u64.checked_shl(u32::try_from(power).unwrap_or(0)).unwrap_or(u64::MAX);
                 return bound.min(self.max_us);

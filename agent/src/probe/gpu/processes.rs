@@ -1,10 +1,12 @@
 //! Who holds memory of a GPU.
 
+mod owner;
+
 use nvml_wrapper_sys::bindings::nvmlProcessInfo_t;
 use station_proto::gpu::GpuProcess;
 
 use super::card::{Card, checked};
-use super::{Code, codes, owner};
+use super::{Code, codes};
 
 /// More processes than this on one GPU are not listed.
 const MOST: usize = 1024;

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::latency::{CallLatency, Latencies};
+use station_proto::gpu::GpuCall;
+
+use super::latency::Latencies;
 use super::{Code, Said};
 use crate::os::clock;
 
@@ -64,7 +66,7 @@ impl Watch {
         self.0.changed.notify_all();
     }
 
-    pub(super) fn latencies(&self) -> Vec<CallLatency> {
+    pub(super) fn latencies(&self) -> Vec<GpuCall> {
         self.state().latencies.all()
     }
 

@@ -8,18 +8,20 @@ use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret;
 use station_proto::api::{DownReport, LoginLink};
 use station_proto::app::{AppActivity, AppLogs};
+use station_proto::gpu::{GpuCall, GpuSample, Gpus};
 use station_proto::problem::Problem;
 use station_proto::time::Time;
 use station_proto::token::{NewToken, Token, TokenRequest};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::admin_to_identity;
+use super::{admin_to_identity, gpu_to_heartbeat};
 use crate::admin::answers::{no_such_app, problem};
 use crate::admin::{Answer, AppAction, Control};
 use crate::apps::{Apps, AppsError, Seen};
 use crate::base::chain::Chain;
 use crate::base::tasks::Tasks;
+use crate::gpu;
 use crate::heartbeat::Facts;
 use crate::identity::{Identity, NextPath};
 use crate::os::clock;
@@ -40,6 +42,7 @@ pub(in crate::wiring) struct Parts {
     pub port: u16,
     pub loopback: bool,
     pub registry: Arc<Registry>,
+    pub gpu: gpu::Handle,
     pub tasks: Tasks,
     pub facts: watch::Sender<Facts>,
     /// Ends the daemon.
@@ -72,6 +75,19 @@ impl Control for Parts {
             let lines = apps.logs(&name, lines).await.map_err(|error| refused(&error))?;
             Ok(AppLogs { name, lines, dropped_bytes })
         })
+    }
+
+    fn gpus(&self) -> Gpus {
+        self.gpu.seen.borrow().gpus.clone()
+    }
+
+    fn gpu_samples(&self) -> Vec<GpuSample> {
+        self.gpu.seen.borrow().gpus.gpus.iter().filter_map(gpu_to_heartbeat::sample).collect()
+    }
+
+    fn gpu_calls(&self) -> Answer<Vec<GpuCall>> {
+        let gpu = self.gpu.clone();
+        Box::pin(async move { Ok(gpu.latencies().await) })
     }
 
     fn login_link(&self, next: &str) -> Answer<LoginLink> {

@@ -71,6 +71,7 @@ impl Site {
             memory: None,
             pressure: None,
             os_disk: None,
+            gpus: Vec::new(),
         };
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         answer(web::home(&Home {

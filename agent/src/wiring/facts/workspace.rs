@@ -13,9 +13,6 @@ use crate::probe::{Look, Probe};
 use crate::wiring::edges::config_to_privileged;
 use crate::wiring::start::Common;
 
-/// Where `stationd probe` listens, in the run folder.
-const PROBE_SOCKET: &str = "probe.sock";
-
 /// How often the workspace is looked at, and how long it may take to answer.
 const WORKSPACE_LOOK: Duration = Duration::from_secs(10);
 /// How often it is looked for before an app that starts has made it.
@@ -52,13 +49,7 @@ impl Workspace {
     fn new(common: &Common<'_>) -> Self {
         let settled = &common.settled.config;
         let path = config_to_privileged::workspace(settled, &common.outside.paths).to_owned();
-        let outside = common.outside;
-        let probe = if outside.units {
-            Probe::over(outside.paths.run_dir.join(PROBE_SOCKET))
-        } else {
-            Probe::own(outside.program.clone())
-        };
-        Self { path, probe, was_there: false }
+        Self { path, probe: super::probe(common.outside), was_there: false }
     }
 
     /// Looks, and writes down what there is.

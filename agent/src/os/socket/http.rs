@@ -52,7 +52,7 @@ pub async fn exchange_with(
     let checked = async {
         let stream = connect(socket).await?;
         let fail = |source| HttpError::Connect { socket: socket.to_owned(), source };
-        let found = super::socket::peer(&stream).map_err(fail)?.uid;
+        let found = super::peer(&stream).map_err(fail)?.uid;
         if found != uid {
             return Err(HttpError::Stranger { socket: socket.to_owned(), found, wanted: uid });
         }

@@ -1,0 +1,6 @@
+//! GPUs that are not there: what stationd makes of everything that NVIDIA's driver may answer.
+
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+mod scenarios;
