@@ -13,6 +13,7 @@
 
 pub mod gpu;
 mod gpu_child;
+mod kernel;
 mod look;
 pub mod role;
 
@@ -31,8 +32,10 @@ use self::gpu_child::GpuChild;
 use self::look::Looker;
 use crate::base::chain::Chain;
 use crate::os::command::CommandError;
+use crate::os::machine::kmsg::Kmsg;
 use crate::os::socket::calls::{self, CallError};
 
+pub use self::kernel::KernelLog;
 pub use self::look::run;
 
 /// What stands at a path.
@@ -59,6 +62,8 @@ enum Question {
     },
     /// The connection is handed to the process that asks the GPUs.
     Gpu(gpu::Ask),
+    /// What the kernel's log says about GPUs comes on the connection.
+    Kernel,
 }
 
 /// The way to the probe; clones share it.
@@ -88,6 +93,8 @@ pub enum GpuError {
     Start(#[source] CommandError),
     #[error("no connection for the process that asks the driver")]
     Pair(#[source] io::Error),
+    #[error("the kernel's log cannot be read")]
+    KernelLog(#[source] io::Error),
     #[error("the probe does not answer")]
     Silent(#[source] CallError),
 }
@@ -143,6 +150,17 @@ impl Probe {
             BackEnd::Socket(socket) => {
                 let question = Question::Gpu(ask.clone());
                 calls::open(socket, &question, WAY).await.map_err(GpuError::Silent)
+            }
+        }
+    }
+
+    /// What the kernel's log says about GPUs.
+    pub async fn kernel_log(&self) -> Result<KernelLog, GpuError> {
+        match &self.0 {
+            BackEnd::Own(_) => Kmsg::open().map(KernelLog::Own).map_err(GpuError::KernelLog),
+            BackEnd::Socket(socket) => {
+                let opened = calls::open(socket, &Question::Kernel, WAY).await;
+                opened.map(KernelLog::over).map_err(GpuError::Silent)
             }
         }
     }

@@ -112,17 +112,23 @@ impl Gpus {
         ]
     }
 
-    /// Starts the process that asks the driver, as stationd does.
+    /// Starts the process that asks this machine's driver.
     pub fn ask(&self) -> Result<Asking> {
-        let mut command = process::command(&process::binary("stationd")?);
-        let ask = json!({ "every": { "secs": 3600, "nanos": 0 } }).to_string();
-        command.args(["probe", "gpu", &ask]).envs(self.environment()).kill_on_drop(true);
-        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-        let mut child = command.spawn()?;
-        let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
-        let commands = child.stdin.take().context("its input")?;
-        Ok(Asking { child, lines, commands })
+        ask(&self.environment())
     }
+}
+
+/// Starts the process that asks the driver, as stationd does; without `environment` it asks this
+/// machine's own.
+pub fn ask(environment: &[(String, String)]) -> Result<Asking> {
+    let mut command = process::command(&process::binary("stationd")?);
+    let ask = json!({ "every": { "secs": 3600, "nanos": 0 } }).to_string();
+    command.args(["probe", "gpu", &ask]).envs(environment.iter().cloned()).kill_on_drop(true);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn()?;
+    let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
+    let commands = child.stdin.take().context("its input")?;
+    Ok(Asking { child, lines, commands })
 }
 
 /// The process that asks the driver.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::UnixListener;
 
-use super::{Look, Probe, Question};
+use super::{Look, Probe, Question, kernel};
 use crate::base::limits;
 use crate::base::tasks::Tasks;
 use crate::os::socket::{Peer, calls};
@@ -38,6 +38,7 @@ pub async fn serve(tasks: &Tasks, listener: UnixListener, role: Role) {
                 Ok(Question::Look { path }) if may().as_ref() == Some(&path) => {
                     probe.look(&path, LOOK).await
                 }
+                Ok(Question::Kernel) => return kernel::pass_on(stream).await,
                 Ok(Question::Gpu(ask)) => return probe.hand_gpu(&ask, stream).await,
                 Ok(_) | Err(_) => Look::Unknown,
             };
