@@ -23,21 +23,38 @@ const LINE: Duration = Duration::from_secs(30);
 /// Files of a machine with GPUs, and what the fake answers.
 #[derive(Debug)]
 pub struct Gpus {
-    folder: TempDir,
+    /// Where its files are for us, and for stationd.
+    folder: PathBuf,
+    inside: PathBuf,
     library: PathBuf,
+    _temporary: Option<TempDir>,
 }
 
 impl Gpus {
     /// A machine with so many GPUs whose driver is loaded.
     pub fn new(count: usize) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("g").tempdir_in("/tmp")?;
-        let gpus = Self { folder, library: process::binary(LIBRARY)? };
+        let temporary = tempfile::Builder::new().prefix("g").tempdir_in("/tmp")?;
+        let folder = temporary.path().to_owned();
+        let (inside, library) = (folder.clone(), process::binary(LIBRARY)?);
+        Self { folder, inside, library, _temporary: Some(temporary) }.filled(count)
+    }
+
+    /// The same below `inside` of a machine, where that is `folder` for us.
+    pub fn on_machine(folder: PathBuf, inside: &str, count: usize) -> Result<Self> {
+        let inside = PathBuf::from(inside);
+        let library = inside.join("lib").join(LIBRARY);
+        let gpus = Self { folder, inside, library, _temporary: None };
+        gpus.write(&format!("lib/{LIBRARY}"), &fs::read(process::binary(LIBRARY)?)?)?;
+        gpus.filled(count)
+    }
+
+    fn filled(self, count: usize) -> Result<Self> {
         for number in 0..count {
-            gpus.plug(number)?;
+            self.plug(number)?;
         }
-        gpus.load(Some(VERSION))?;
-        gpus.script(&json!({ "devices": vec![json!({}); count] }))?;
-        Ok(gpus)
+        self.load(Some(VERSION))?;
+        self.script(&json!({ "devices": vec![json!({}); count] }))?;
+        Ok(self)
     }
 
     /// Where a GPU is on the bus, as the fake has it.
@@ -51,7 +68,7 @@ impl Gpus {
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.folder.path().join(path);
+        let path = self.folder.join(path);
         fs::create_dir_all(path.parent().context("a file in a folder")?)?;
         Ok(write_atomic(&path, bytes, 0o644)?)
     }
@@ -74,13 +91,13 @@ impl Gpus {
     /// Takes a GPU off the bus.
     pub fn unplug(&self, number: usize) -> Result<()> {
         let device = format!("sys/bus/pci/devices/{}", Self::pci(number));
-        Ok(fs::remove_dir_all(self.folder.path().join(device))?)
+        Ok(fs::remove_dir_all(self.folder.join(device))?)
     }
 
     /// Loads a driver of that version, or none.
     pub fn load(&self, version: Option<&str>) -> Result<()> {
         let Some(version) = version else {
-            return Ok(fs::remove_dir_all(self.folder.path().join("sys/module/nvidia"))?);
+            return Ok(fs::remove_dir_all(self.folder.join("sys/module/nvidia"))?);
         };
         self.write("sys/module/nvidia/version", version.as_bytes())?;
         self.write("sys/module/nvidia/initstate", b"live\n")
@@ -93,7 +110,7 @@ impl Gpus {
 
     /// The kernel's log of that machine, to be written to.
     pub fn kernel_log(&self) -> Result<fs::File> {
-        let path = self.folder.path().join("dev/kmsg");
+        let path = self.folder.join("dev/kmsg");
         if !path.exists() {
             fs::create_dir_all(path.parent().context("a file in a folder")?)?;
             nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU)?;
@@ -106,9 +123,9 @@ impl Gpus {
     pub fn environment(&self) -> Vec<(String, String)> {
         let text = |path: &Path| path.display().to_string();
         vec![
-            ("STATIOND_MACHINE".to_owned(), text(self.folder.path())),
+            ("STATIOND_MACHINE".to_owned(), text(&self.inside)),
             ("STATIOND_NVML".to_owned(), text(&self.library)),
-            ("STATIOND_FAKE_NVML".to_owned(), text(&self.folder.path().join("nvml.json"))),
+            ("STATIOND_FAKE_NVML".to_owned(), text(&self.inside.join("nvml.json"))),
         ]
     }
 
