@@ -91,6 +91,13 @@ pub struct Activity {
     pub busy: u32,
 }
 
+/// A kernel that runs, and the notebook that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notebook {
+    pub pid: i32,
+    pub path: String,
+}
+
 /// What an app gets of the path of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gets {
@@ -117,6 +124,8 @@ pub struct Seen {
     pub last_end: Option<Cause>,
     /// Absent: unknown, which counts as active.
     pub activity: Option<Activity>,
+    /// Its kernels that run and that belong to a notebook.
+    pub notebooks: Vec<Notebook>,
     /// The last of its kernels that ended, oldest first.
     pub kernel_ends: Vec<KernelEnd>,
     /// It runs as an older configuration says; a restart makes it new.

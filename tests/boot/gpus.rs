@@ -46,6 +46,6 @@ async fn the_probe_asks_the_driver_and_stationd_only_hears_of_it() {
 
     // stationd ends, and whoever asked for it with it.
     machine.must("systemctl stop stationd.service").await.unwrap();
-    let gone = "until ! pgrep -f 'probe gpu' >/dev/null; do sleep 0.1; done";
+    let gone = "until ! pgrep -u stationd-probe -f 'probe gp[u]' >/dev/null; do sleep 0.1; done";
     machine.must(gone).await.unwrap();
 }

@@ -9,8 +9,8 @@ use super::look::activity::{self, Facts, Source, State, wire};
 use super::look::probe::Answer;
 use super::look::uses::Uses;
 use super::store::Row;
-use super::{Activity, Gets, Seen, Spec, state};
-use crate::attend::report::Report;
+use super::{Activity, Gets, Notebook, Seen, Spec, state};
+use crate::attend::report::{Kernel, Report};
 use crate::base::ids::AppName;
 use crate::base::moment::Moment;
 use crate::privileged::{Kind, RootConfig};
@@ -174,6 +174,15 @@ impl Slot {
         self.looked.answer.as_ref()?.kernels.iter().find(of)?.path.clone()
     }
 
+    /// Which process computes for which notebook: the attendant knows the one, Jupyter the other.
+    fn notebooks(&self) -> Vec<Notebook> {
+        let kernels = self.looked.report.iter().flat_map(|(report, _)| &report.kernels);
+        let named = |kernel: &Kernel| {
+            Some(Notebook { pid: kernel.pid, path: self.notebook_of(&kernel.id)? })
+        };
+        kernels.filter_map(named).collect()
+    }
+
     /// As others see it.
     pub(super) fn seen(&self, name: &AppName, root: &RootConfig) -> Seen {
         let kind = root.app(name).map(|app| app.kind);
@@ -195,6 +204,7 @@ impl Slot {
             message: self.message(name, root, report.filter(|_| !restart_pending)),
             last_end: state.last_end.clone(),
             activity: self.looked.kernels(),
+            notebooks: self.notebooks(),
             kernel_ends: self.kernel_ends.clone(),
             restart_pending,
             on_demand: state.waits_for_demand(),

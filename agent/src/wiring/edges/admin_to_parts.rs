@@ -78,7 +78,17 @@ impl Control for Parts {
     }
 
     fn gpus(&self) -> Gpus {
-        self.gpu.seen.borrow().gpus.clone()
+        let mut gpus = self.gpu.seen.borrow().gpus.clone();
+        let apps = self.apps.seen();
+        for process in gpus.gpus.iter_mut().flat_map(|gpu| gpu.processes.iter_mut().flatten()) {
+            for app in apps.borrow().iter() {
+                if let Some(found) = app.notebooks.iter().find(|one| one.pid == process.pid) {
+                    process.notebook = Some(found.path.clone());
+                    process.app = Some(app.name.to_string());
+                }
+            }
+        }
+        gpus
     }
 
     fn gpu_samples(&self) -> Vec<GpuSample> {
