@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use http::Method;
 use serde_json::json;
+use station_proto::app::AppPhase;
 use station_proto::condition::Condition;
 use station_proto::gpu::{DriverState, GpuHealth, Gpus as Shown};
 use station_proto::heartbeat::Heartbeat;
 use station_tests::gpus::Gpus;
+use station_tests::kernel::{Kernel, api};
 use station_tests::process;
 use station_tests::station::{App, Station};
 
@@ -164,5 +166,39 @@ async fn an_xid_comes_from_the_kernel_and_from_the_driver() -> Result<()> {
     let messages: Vec<&str> = found.iter().map(|one| one.message.as_str()).collect();
     assert!(messages[0].contains("Xid 79") && messages[0].contains("x (619)"), "{messages:?}");
     assert!(messages[1].contains("Xid 48"), "{messages:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn memory_of_a_gpu_is_traced_to_the_notebook_that_holds_it() -> Result<()> {
+    let gpus = Gpus::new(1)?;
+    if station_tests::jupyter::lab().is_none() {
+        return station_tests::skip(station_tests::jupyter::MISSING);
+    }
+    let mut station = Station::prepare(App::JupyterLab, "")?;
+    station.environment = gpus.environment();
+    station.launch().await?;
+    station.app_in(AppPhase::Ready).await?;
+    let client = station.login().await?;
+    let base = "/apps/jupyterlab";
+    let mut kernel = Kernel::start(&client, base).await?;
+    let session = json!({ "path": "train.ipynb", "name": "train.ipynb", "type": "notebook",
+                          "kernel": { "id": kernel.id } });
+    let sessions = format!("{base}/api/sessions");
+    api(&client, Method::POST, &sessions, &session).await?.expect(201)?;
+    let pid = kernel.run("import os; os.getpid()").await?.value.context("a pid")?;
+    let busy = json!({ "processes": [[pid.parse::<u32>()?, 22_870_000_000_u64]] });
+    gpus.script(&json!({ "devices": [busy] }))?;
+    let holder = loop {
+        let all = shown(&station).await?;
+        let processes = all.gpus.first().and_then(|gpu| gpu.processes.clone());
+        if let Some(holder) =
+            processes.and_then(|all| all.into_iter().find(|one| one.notebook.is_some()))
+        {
+            break holder;
+        }
+    };
+    assert_eq!(holder.notebook.as_deref(), Some("train.ipynb"));
+    assert_eq!(holder.app.as_deref(), Some("jupyterlab"));
     Ok(())
 }
