@@ -1,6 +1,7 @@
 //! Unix sockets: bound without leaving or stealing one, and who is at the other end.
 
 pub mod calls;
+pub mod handed;
 
 use std::fs;
 use std::io;

@@ -169,6 +169,7 @@ impl Rig {
                 socket: socket.clone(),
                 peer_uid: nix::unistd::geteuid().as_raw(),
                 prefix,
+                channels: None,
                 state,
             })
         };

@@ -7,8 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::acks::Acks;
 use super::buffers::{Buffer, Buffers};
-use crate::proxy::frames::{Frames, Seen};
+use crate::base::frames::{Frames, Seen};
 
 /// How far a direction has come.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +41,21 @@ pub(super) struct Half {
     flow: Flow,
     /// The end is not to be passed on by itself.
     holds: bool,
+    /// Who wants to know what has been passed on.
+    acks: Option<Acks>,
 }
 
 impl Half {
+    /// One whose bytes are acknowledged.
+    pub(super) fn acknowledged(acks: Option<Acks>) -> Self {
+        Self { acks, ..Self::default() }
+    }
+
+    /// What this direction has not passed on is not lost with it.
+    pub(super) fn is_kept(&self) -> bool {
+        self.acks.is_some()
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.flow == Flow::Done
     }
@@ -84,6 +97,9 @@ impl Half {
     }
 
     fn queue(&mut self, frame: &[u8], buffers: &Arc<Buffers>) {
+        if let Some(acks) = &mut self.acks {
+            acks.over();
+        }
         let mut buffer = buffers.take();
         for (place, byte) in buffer.bytes.iter_mut().zip(frame) {
             *place = *byte;
@@ -159,10 +175,19 @@ impl Half {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.start += written;
+            if let Some(acks) = &mut self.acks {
+                acks.wrote(written);
+            }
         }
         if self.unflushed {
             ready!(Pin::new(&mut *to).poll_flush(cx))?;
             self.unflushed = false;
+            if let Some(acks) = &mut self.acks {
+                acks.flushed();
+            }
+        }
+        if let Some(acks) = &mut self.acks {
+            ready!(acks.poll_say(cx));
         }
         Poll::Ready(Ok(()))
     }
