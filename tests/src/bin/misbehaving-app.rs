@@ -102,6 +102,7 @@ impl StandIn {
             "/api/kernels" | "/api/terminals" | "/api/sessions" => json("[]"),
             "/echo" => echo(request),
             "/api/kernels/k/channels" => count(request),
+            "/api/counted" => text(StatusCode::OK, NEXT.load(Ordering::Relaxed).to_string()),
             "/head" => json(&serde_json::to_string(&seen(&request)).unwrap_or_default()),
             "/upload" => upload(request.into_body()).await,
             "/ended" => std::future::pending().await,
@@ -170,10 +171,12 @@ fn echo(request: Request<Incoming>) -> Answer {
     })
 }
 
+/// The number that comes next.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
 /// Counts, as a kernel prints: each number is sent once, whoever is connected by then. As Jupyter
 /// does, it closes when it is asked to, after what it has sent.
 fn count(request: Request<Incoming>) -> Answer {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
     websocket(request, |mut socket| async move {
         loop {
             let next = NEXT.fetch_add(1, Ordering::Relaxed);

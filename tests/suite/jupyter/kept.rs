@@ -37,13 +37,31 @@ async fn read(socket: &mut WebSocket, numbers: &mut Vec<usize>, enough: usize) -
     true
 }
 
-/// Ends stationd after some of the numbers, again and again, and checks that each came once.
+/// Waits until every buffer between the kernel and the client that does not read is full.
+async fn full(client: &Client) {
+    let mut before = String::new();
+    let stands = async {
+        loop {
+            let now = client.get("/apps/jupyterlab/api/counted").await.unwrap().text();
+            if now == before {
+                return;
+            }
+            before = now;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, stands).await.expect("the kernel does not stop");
+}
+
+/// Ends stationd after some of the numbers, again and again, and checks that each came once. It has
+/// always said what it wrote: between the two a killed one would double a piece.
 async fn ends(more: &str, killed: bool) {
     let mut station = Station::start(App::StandIn, more).await.unwrap();
     let client = station.login().await.unwrap();
     let (mut socket, mut numbers) = (connect(&client).await, Vec::new());
     for enough in [1, 10, 3_000, 3_001, 8_000] {
         assert!(read(&mut socket, &mut numbers, enough).await, "it ended by itself");
+        full(&client).await;
         if killed {
             station.kill().await.unwrap();
         } else {
