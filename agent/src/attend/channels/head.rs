@@ -55,11 +55,11 @@ impl Asked {
             return None;
         }
         let target = request.path?;
-        let judges = [HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION];
+        let by = [HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION];
         let mut judged = vec![(String::new(), target.as_bytes().to_vec())];
         let mut nonce = None;
         for field in request.headers.iter() {
-            if judges.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_str())) {
+            if by.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_str())) {
                 judged.push((field.name.to_ascii_lowercase(), field.value.to_vec()));
             } else if field.name.eq_ignore_ascii_case(SEC_WEBSOCKET_KEY.as_str()) {
                 nonce = Some(field.value.to_vec());
@@ -164,7 +164,7 @@ mod tests {
         let first = Asked::parse(&request(TARGET, "")).unwrap();
         let cases = [
             (request(TARGET, "Cookie: a=b\r\n"), true),
-            (request(&TARGET.replace("?", "?x=y&"), ""), false),
+            (request(&TARGET.replace('?', "?x=y&"), ""), false),
             (request(TARGET, "Origin: http://b\r\n"), false),
             (request(TARGET, "Sec-WebSocket-Protocol: v1\r\n"), false),
         ];

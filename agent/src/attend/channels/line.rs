@@ -78,12 +78,14 @@ impl Line {
             Some(_) => kept.unsent().len() < AHEAD,
             None => kept.len() < limits::KEPT_BYTES,
         };
-        interest(room, !self.pending.is_empty())
+        let writes = !self.pending.is_empty();
+        either(room.then_some(Interest::READABLE), writes.then_some(Interest::WRITABLE))
     }
 
     /// What stationd's end is waited for.
     pub(super) fn client_interest(&self, kept: &Kept) -> Option<Interest> {
-        interest(self.pending.len() < AHEAD, !kept.unsent().is_empty())
+        let (room, writes) = (self.pending.len() < AHEAD, !kept.unsent().is_empty());
+        either(room.then_some(Interest::READABLE), writes.then_some(Interest::WRITABLE))
     }
 
     /// Moves bytes between the ends as far as they go now.
@@ -140,7 +142,7 @@ impl Line {
         while self.pending.len() < limits::KEPT_BYTES {
             let count = rustix::io::read(&client.stream, &mut space[..]).unwrap_or_default();
             match space.get(..count) {
-                Some(read) if count > 0 => self.from_client(read),
+                Some(read) if count > 0 => self.pass_up(read),
                 _ => break,
             }
         }
@@ -200,7 +202,7 @@ impl Line {
         let mut space = [0; READ];
         match client.stream.try_read(&mut space) {
             Ok(count) if count > 0 => {
-                self.from_client(space.get(..count).unwrap_or_default());
+                self.pass_up(space.get(..count).unwrap_or_default());
                 true
             }
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
@@ -208,7 +210,7 @@ impl Line {
         }
     }
 
-    fn from_client(&mut self, bytes: &[u8]) {
+    fn pass_up(&mut self, bytes: &[u8]) {
         self.up.feed(bytes);
         self.pending.extend_from_slice(bytes);
         self.write_app();
@@ -239,11 +241,7 @@ impl Line {
     }
 }
 
-fn interest(read: bool, write: bool) -> Option<Interest> {
-    match (read, write) {
-        (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-        (true, false) => Some(Interest::READABLE),
-        (false, true) => Some(Interest::WRITABLE),
-        (false, false) => None,
-    }
+/// Either or both.
+fn either(read: Option<Interest>, write: Option<Interest>) -> Option<Interest> {
+    read.into_iter().chain(write).reduce(|read, write| read | write)
 }

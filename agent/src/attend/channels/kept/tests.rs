@@ -7,12 +7,11 @@ use super::*;
 /// A frame with a payload of one repeated letter.
 fn frame(first: u8, letter: u8, length: usize) -> Vec<u8> {
     let mut bytes = vec![first];
-    match u8::try_from(length).ok().filter(|length| *length < 126) {
-        Some(length) => bytes.push(length),
-        None => {
-            bytes.push(127);
-            bytes.extend((length as u64).to_be_bytes());
-        }
+    if let Some(length) = u8::try_from(length).ok().filter(|length| *length < 126) {
+        bytes.push(length);
+    } else {
+        bytes.push(127);
+        bytes.extend((length as u64).to_be_bytes());
     }
     bytes.extend(vec![letter; length]);
     bytes
