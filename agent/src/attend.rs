@@ -5,6 +5,7 @@
 //!   launcher ─► stationd attend ─► the program
 //!                 ├ w.sock ◄── stationd asks: kernels, terminals, R sessions, what has ended
 //!                 ├ s.sock ──► the app's own socket or port, for apps that cannot listen on s.sock
+//!                 ├ c.sock ──► Jupyter's s.sock: kernels' websockets, whose output is kept (`channels`)
 //!                 └ SIGTERM ─► the end in the app's own order
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! Not here: who is started and when (`apps`), and with which arguments (`privileged::app::recipe`).
 
 mod arguments;
+pub mod channels;
 mod executing;
 mod relay;
 pub mod report;
@@ -38,6 +40,8 @@ pub use self::arguments::{Arguments, Ending, Target};
 
 /// Where it says what it sees, in the app's folder.
 pub const SOCKET: &str = "w.sock";
+/// Where apps that listen by themselves, or the relay, are reached.
+const FRONT: &str = "s.sock";
 /// Where an app listens that is reached through the relay, in the same folder.
 pub const INNER: &str = "i.sock";
 /// What it leaves behind if the app was killed for its memory.

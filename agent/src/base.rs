@@ -5,11 +5,12 @@
 
 pub mod backoff;
 pub mod bus;
-pub mod chain;
 pub mod conditions;
+pub mod frames;
 pub mod ids;
 pub mod limits;
 pub mod moment;
-
 pub mod tasks;
 pub mod text;
+
+pub use self::text::chain;

@@ -17,7 +17,6 @@
 //! Not here: who may come in (the front's gate has decided), and how pages look ([`Pages`]).
 
 pub mod forward;
-pub mod frames;
 pub mod headers;
 pub mod metrics;
 mod pages;
@@ -38,7 +37,7 @@ use http::header::HOST;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::base::limits;
@@ -78,6 +77,8 @@ pub struct Target {
     /// The user that the app runs as; whoever else holds the socket gets nothing.
     pub peer_uid: u32,
     pub prefix: Prefix,
+    /// Where kernels' websockets are kept over our end; only for Jupyter's servers.
+    pub channels: Option<PathBuf>,
     pub state: State,
 }
 
@@ -218,6 +219,7 @@ struct Inner {
     /// Apps whose start is being asked for.
     waking: Mutex<HashSet<String>>,
     buffers: Arc<Buffers>,
+    kept: Arc<Semaphore>,
     metrics: Metrics,
     outside: Outside,
 }
@@ -250,6 +252,7 @@ pub fn spawn(
         pools: Mutex::default(),
         waking: Mutex::default(),
         buffers: Arc::default(),
+        kept: Arc::new(Semaphore::new(limits::KEPT_TUNNELS)),
         metrics,
         outside,
     });
@@ -401,7 +404,8 @@ impl Inner {
             Some(client) => {
                 let app = name.to_owned();
                 let path = path.unwrap_or_default();
-                let owner = Owner { app, caller, path, below };
+                let channels = target.channels.clone();
+                let owner = Owner { app, caller, path, below, channels };
                 tunnel::open(self, pool, request, client, owner).await
             }
         }

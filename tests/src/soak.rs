@@ -70,12 +70,13 @@ async fn kills(limit: Duration) -> Result<String> {
     ensure!(!kernel.collect(&cell, &mut outcome, |_| false).await?, "the websocket was cut off");
     let kept = kernel.run("kept").await?.value;
     ensure!(kept.as_deref() == Some("'alive'"), "the kernel is another: {kept:?}");
-    let lost = lost(&outcome.output)?;
+    let Missed { lost, doubled } = missed(&outcome.output)?;
     took.sort_unstable();
     let at = |share: usize| took.get((took.len() - 1) * share / 100).copied().unwrap_or_default();
     let late = took.iter().filter(|took| **took > ADOPTED).count();
     Ok(format!(
-        "{} kills, {} lines printed, {lost} lost, 0 kernels lost, 0 second instances\n\
+        "{} kills, {} lines printed, {lost} lost, {doubled} doubled, 0 kernels lost, \
+         0 second instances\n\
          adopted after p50 {:?}, p99 {:?}, most {:?}; {late} later than 1 s",
         took.len(),
         outcome.output.lines().count() - 1,
@@ -85,12 +86,19 @@ async fn kills(limit: Duration) -> Result<String> {
     ))
 }
 
-/// How many numbers are missing.
-fn lost(output: &str) -> Result<usize> {
+/// Lines that did not arrive, and lines that did so more than once.
+#[derive(Debug, PartialEq, Eq)]
+struct Missed {
+    lost: usize,
+    doubled: usize,
+}
+
+fn missed(output: &str) -> Result<Missed> {
     let last = output.lines().last().context("nothing was printed")?;
     let printed: usize = last.strip_prefix("end ").context(last.to_owned())?.parse()?;
-    let seen: BTreeSet<usize> = output.lines().filter_map(|line| line.parse().ok()).collect();
-    Ok(printed - seen.len())
+    let numbers: Vec<usize> = output.lines().filter_map(|line| line.parse().ok()).collect();
+    let seen: BTreeSet<usize> = numbers.iter().copied().collect();
+    Ok(Missed { lost: printed - seen.len(), doubled: numbers.len() - seen.len() })
 }
 
 /// An app that ends at once, for as long as that; what it costs stationd.
@@ -128,9 +136,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_numbers_are_counted() {
-        assert_eq!(lost("0\n1\n2\nend 3\n").unwrap(), 0);
-        assert_eq!(lost("0\n2\nend 4\n").unwrap(), 2);
-        assert!(lost("0\n1\n").is_err());
+    fn missing_and_doubled_numbers_are_counted() {
+        let of = |output| missed(output).unwrap();
+        assert_eq!(of("0\n1\n2\nend 3\n"), Missed { lost: 0, doubled: 0 });
+        assert_eq!(of("0\n2\nend 4\n"), Missed { lost: 2, doubled: 0 });
+        assert_eq!(of("0\n1\n1\n2\n0\nend 3\n"), Missed { lost: 0, doubled: 2 });
+        assert!(missed("0\n1\n").is_err());
     }
 }

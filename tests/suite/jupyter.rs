@@ -1,6 +1,7 @@
 //! The real JupyterLab behind stationd: cells, and every way in which a part can die.
 
 mod ends;
+mod kept;
 mod kernels;
 
 use std::time::Duration;

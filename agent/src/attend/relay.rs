@@ -53,7 +53,8 @@ async fn carry(client: UnixStream, folder: &Path, to: Target) -> io::Result<()> 
     }
 }
 
-async fn join(
+/// Carries bytes both ways until both have ended.
+pub(super) async fn join(
     mut client: UnixStream,
     mut app: impl AsyncRead + AsyncWrite + Unpin,
 ) -> io::Result<()> {

@@ -14,7 +14,8 @@ use super::executing::Reader;
 use super::report::{Ended, LastWord, Question, Report};
 use super::sight::Sight;
 use super::{
-    Arguments, AttendError, Ending, INNER, LAST_WORD, SOCKET, relay, rstudio, sight, tree,
+    Arguments, AttendError, Ending, FRONT, INNER, LAST_WORD, SOCKET, channels, relay, rstudio,
+    sight, tree,
 };
 use crate::base::limits;
 use crate::base::tasks::Tasks;
@@ -32,8 +33,6 @@ const ENDS: usize = 64;
 const OOM_OPEN: Duration = Duration::from_secs(5);
 /// Nobody has to ask: the socket is there as long as the app.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Where apps that listen by themselves, or the relay, are reached.
-const FRONT: &str = "s.sock";
 
 /// How the program ended.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +96,12 @@ pub(super) async fn attend(arguments: Arguments) -> Result<Last, AttendError> {
         // Not every program replaces a socket that an earlier run has left.
         drop(std::fs::remove_file(place(INNER)));
         tasks.work(relay::serve(tasks.clone(), front, arguments.folder.clone(), to));
+    } else {
+        // Of the apps that listen by themselves all are Jupyter's.
+        let kernels = place(channels::SOCKET);
+        let kernels = socket::bind_unix(&kernels, mode).await.map_err(AttendError::Listen)?;
+        let folder = arguments.folder.clone();
+        tasks.work(channels::serve(tasks.clone(), kernels, folder, arguments.shared));
     }
     if arguments.ending == Ending::RStudio {
         rstudio::prepare(&arguments.folder, arguments.work.as_deref())?;

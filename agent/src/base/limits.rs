@@ -31,8 +31,8 @@ pub const CONNECTIONS: usize = 8192;
 /// Descriptors of one of them: its own, and that of the app's socket behind it.
 pub const CONNECTION_DESCRIPTORS: u64 = 2;
 /// Descriptors that the public listener leaves to everything else: some 40 of the daemon itself (event
-/// loops, database, listeners), 32 idle connections to an app, 64 of the admin socket, and room for
-/// keepers, probes, files that are read.
+/// loops, database, listeners), 32 idle connections to an app, 64 of the admin socket, 32 of kernels'
+/// websockets, and room for keepers, probes, files that are read.
 pub const DESCRIPTORS_RESERVED: u64 = 192;
 /// Public connections that there are in any case.
 pub const CONNECTIONS_LEAST: usize = 16;
@@ -141,6 +141,19 @@ pub const PART_IDLE: Duration = Duration::from_secs(60);
 pub const RELAY_CONNECTIONS: usize = 1024;
 /// One call to PID 1.
 pub const BUS: Duration = Duration::from_secs(10);
+/// Kernel websockets whose output is kept until the client has it, in stationd: each takes one
+/// descriptor more, of those that are reserved.
+pub const KEPT_TUNNELS: usize = 32;
+/// Sessions whose output an attendant keeps while nobody is connected; the oldest is forgotten.
+pub const KEPT_SESSIONS: usize = 64;
+/// Bytes of one session: a message that is larger is passed on and not kept.
+pub const KEPT_BYTES: usize = 4 * 1024 * 1024;
+/// How much a kernel may say to an absent client, and how long that one may be absent, before its
+/// websocket is closed: from then on Jupyter itself keeps what comes.
+pub const ABSENT_BYTES: usize = 1024 * 1024;
+pub const ABSENT: Duration = Duration::from_secs(60);
+/// How long Jupyter may take to close a websocket when it is asked to.
+pub const JUPYTER_CLOSES: Duration = Duration::from_secs(5);
 /// Everything before an app's program is started: finding it, and making its folders.
 pub const START_STEPS: Duration = Duration::from_secs(60);
 

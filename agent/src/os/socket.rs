@@ -2,6 +2,7 @@
 
 pub mod calls;
 pub mod http;
+pub mod handed;
 
 use std::fs;
 use std::io;

@@ -8,7 +8,7 @@ mod stream;
 
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Waker};
@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use crate::base::limits;
 use crate::os::{clock, socket};
 use crate::proxy::forward::Upload;
+use crate::proxy::tunnel::Acks;
 pub(super) use stream::{AppStream, Names};
 
 /// Why an app could not be reached.
@@ -127,6 +128,23 @@ impl Pool {
                 return Err(ConnectError::TimedOut { socket: self.socket.clone() });
             }
         };
+        self.speak(stream, names).await
+    }
+
+    /// A connection to the app's attendant, for a websocket that it keeps, and the way to tell it
+    /// what the client has. `None` if that cannot be: an attendant of an older release knows nothing
+    /// of it, and the app itself is there all the same.
+    pub(super) async fn connect_kept(&self, channels: &Path) -> Option<(Link, Acks)> {
+        let stream =
+            timeout(limits::APP_CONNECT, UnixStream::connect(channels)).await.ok()?.ok()?;
+        if socket::peer(&stream).ok()?.uid != self.peer_uid {
+            return None;
+        }
+        let acks = Acks::hand_over(&stream).await.ok()?;
+        Some((self.speak(stream, Names::AsBrowsers).await.ok()?, acks))
+    }
+
+    async fn speak(&self, stream: UnixStream, names: Names) -> Result<Link, ConnectError> {
         let peer = socket::peer(&stream).map_err(|source| self.failed(source))?;
         if peer.uid != self.peer_uid {
             return Err(ConnectError::WrongPeer {

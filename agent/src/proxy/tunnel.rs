@@ -5,7 +5,8 @@
 //!     '--both directions ended--> end
 //! ```
 //!
-//! At a stop the app is asked to close (a Close between two frames of the client), and what it still
+//! What a kernel says is kept by the attendant of its app until we say that the client has it, so
+//! that nothing is lost with us (`attend::channels`); there a stop just ends. Elsewhere at a stop the app is asked to close (a Close between two frames of the client), and what it still
 //! has to say goes through up to its own Close: Jupyter keeps for later what a kernel prints when
 //! nobody is connected, but what it sends to a connection that ends is gone. An app that does not
 //! answer is cut off at a frame border, and the client gets our Close.
@@ -13,35 +14,41 @@
 //! There is no limit on how long a tunnel may be quiet; a dead client is found by TCP keep-alive.
 //! Bytes are never altered: terminating proxies get close codes, compression and subprotocols wrong.
 
+mod acks;
 mod buffers;
 mod half;
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::debug;
 
+pub(super) use acks::Acks;
 pub(super) use buffers::Buffers;
 use half::Half;
 
+use crate::attend::channels::Key;
+use crate::base::frames::{self, Seen};
 use crate::base::limits;
 use crate::os::clock;
 use crate::proxy::forward::{self, ForwardError, Upload};
-use crate::proxy::frames::{self, Seen};
 use crate::proxy::headers::rewrite::Below;
 use crate::proxy::headers::{self, Back};
-use crate::proxy::pool::{Link, Names, Pool};
+use crate::proxy::pool::{ConnectError, Link, Names, Pool};
 use crate::proxy::{Body, Caller, Direction, Inner};
 
 /// Whose tunnel it is.
@@ -53,6 +60,29 @@ pub(super) struct Owner {
     pub(super) path: Arc<str>,
     /// Where the app lives, if it does not know.
     pub(super) below: Option<Below>,
+    /// Where the app's attendant keeps what a kernel says.
+    pub(super) channels: Option<PathBuf>,
+}
+
+/// An open connection for a websocket. If the app's attendant keeps what is said there: the way to
+/// tell it what the client has, and the place that this takes.
+type Reached = (Link, Option<(Acks, OwnedSemaphorePermit)>);
+
+async fn reach(
+    inner: &Inner,
+    pool: &Pool,
+    request: &Request<Upload>,
+    owner: &Owner,
+) -> Result<Reached, ConnectError> {
+    let target = request.uri().path_and_query().map(PathAndQuery::as_str);
+    let is_kernel = target.and_then(Key::of).is_some();
+    if let Some(channels) = owner.channels.as_ref().filter(|_| is_kernel)
+        && let Ok(place) = Arc::clone(&inner.kept).try_acquire_owned()
+        && let Some((link, acks)) = pool.connect_kept(channels).await
+    {
+        return Ok((link, Some((acks, place))));
+    }
+    Ok((pool.connect(Names::AsBrowsers).await?, None))
 }
 
 /// Asks the app for a websocket. Any answer but 101 is passed on as it is.
@@ -63,8 +93,8 @@ pub(super) async fn open(
     client: OnUpgrade,
     owner: Owner,
 ) -> Result<Response<Body>, ForwardError> {
-    let link = pool.connect(Names::AsBrowsers).await;
-    let link = link.map_err(ForwardError::Connect)?;
+    let reached = reach(inner, pool, &request, &owner).await;
+    let (link, kept) = reached.map_err(ForwardError::Connect)?;
     let Link { mut sender, connection, .. } = link;
     let mut connection = connection.map(|connection| Box::pin(connection.with_upgrades()));
     let mut answer = pin!(sender.send_request(request));
@@ -89,12 +119,18 @@ pub(super) async fn open(
     let (mut head, _no_body) = answer.into_parts();
     head.version = Version::HTTP_11;
     headers::to_client(&mut head.headers, back, true);
-    inner.tasks.work(relay(Arc::clone(inner), client, upstream, owner));
+    inner.tasks.work(relay(Arc::clone(inner), (client, upstream), kept, owner));
     let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
     Ok(Response::from_parts(head, empty))
 }
 
-async fn relay(inner: Arc<Inner>, client: OnUpgrade, upstream: OnUpgrade, owner: Owner) {
+async fn relay(
+    inner: Arc<Inner>,
+    (client, upstream): (OnUpgrade, OnUpgrade),
+    kept: Option<(Acks, OwnedSemaphorePermit)>,
+    owner: Owner,
+) {
+    let (acks, _place) = kept.unzip();
     let both = async { Ok::<_, hyper::Error>((upstream.await?, client.await?)) };
     let cancel = inner.tasks.token().clone();
     let opened = cancel.run_until_cancelled(timeout(limits::HEAD_TIMEOUT, both));
@@ -106,7 +142,7 @@ async fn relay(inner: Arc<Inner>, client: OnUpgrade, upstream: OnUpgrade, owner:
         client: TokioIo::new(client),
         app: TokioIo::new(app),
         up: Half::default(),
-        down: Half::default(),
+        down: Half::acknowledged(acks),
         tick: Box::pin(sleep(inner.config.session_check)),
         cancelled: Some(Box::pin(cancel.cancelled_owned())),
         leaving: None,
@@ -211,7 +247,11 @@ impl Tunnel {
     /// Asks the app to close, and passes on what it says until it does. Ready when it has nothing
     /// more to say.
     fn ask(&mut self, cx: &mut Context<'_>, code: u16) -> Poll<io::Result<()>> {
-        if !self.up.is_done() && self.poll_up(cx)?.is_pending() && self.up.at_boundary() {
+        let between = !self.up.is_done() && self.poll_up(cx)?.is_pending() && self.up.at_boundary();
+        if self.down.is_kept() && code == frames::GOING_AWAY {
+            return if between || self.up.is_done() { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
+        if between {
             self.up.say(&frames::close_masked(code), &self.inner.buffers);
             if self.poll_up(cx)?.is_ready() {
                 debug!("the app has hung up");

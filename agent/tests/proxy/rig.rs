@@ -10,6 +10,7 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
+use stationd::attend::channels::SOCKET;
 use stationd::base::tasks::Tasks;
 use stationd::front::gate::{Names, Policy, Via};
 use stationd::front::routes::{Answer, Body, Caller, Handler, Routes};
@@ -33,7 +34,7 @@ pub(crate) struct Rig {
     pub(crate) tasks: Tasks,
     /// The app has its own tasks: it outlives the daemon.
     pub(crate) app_tasks: Tasks,
-    _home: TempDir,
+    pub(crate) home: TempDir,
 }
 
 /// Plays identity, apps and web.
@@ -169,6 +170,7 @@ impl Rig {
                 socket: socket.clone(),
                 peer_uid: nix::unistd::geteuid().as_raw(),
                 prefix,
+                channels: Some(home.path().join(SOCKET)),
                 state,
             })
         };
@@ -226,7 +228,7 @@ impl Rig {
             pages: Arc::clone(&outside) as _,
         };
         front::spawn(&tasks, listener, config, routes, front_outside);
-        Self { address, record, outside, table, proxy, tasks, app_tasks, _home: home }
+        Self { address, record, outside, table, proxy, tasks, app_tasks, home }
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {

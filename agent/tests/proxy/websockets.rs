@@ -1,5 +1,7 @@
 //! Websockets: bytes go through as they are, and nothing is left behind.
 
+mod kept;
+
 use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

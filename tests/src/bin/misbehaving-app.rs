@@ -1,7 +1,7 @@
 //! The stand-in for `jupyter-lab`: see `station_tests::standin`.
 //!
 //! It answers Jupyter's own status API, so that stationd takes it for one, and a few paths of its
-//! own below the base URL: `/echo` (websocket), `/upload` (counts), `/bytes/N` (N bytes),
+//! own below the base URL: `/echo` (websocket), `/api/kernels/k/channels` (a kernel that counts), `/upload` (counts), `/bytes/N` (N bytes),
 //! `/head` (the request as JSON), `/ended` (never ends), anything else as text.
 
 use std::convert::Infallible;
@@ -9,22 +9,24 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context as Poll_, Poll};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use station_tests::standin::{self, Behaviour, Seen};
 use tokio::net::UnixListener;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{handshake::derive_accept_key, protocol::Role};
+use tokio_tungstenite::tungstenite::{Message, handshake::derive_accept_key, protocol::Role};
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
@@ -99,6 +101,8 @@ impl StandIn {
             }
             "/api/kernels" | "/api/terminals" | "/api/sessions" => json("[]"),
             "/echo" => echo(request),
+            "/api/kernels/k/channels" => count(request),
+            "/api/counted" => text(StatusCode::OK, NEXT.load(Ordering::Relaxed).to_string()),
             "/head" => json(&serde_json::to_string(&seen(&request)).unwrap_or_default()),
             "/upload" => upload(request.into_body()).await,
             "/ended" => std::future::pending().await,
@@ -155,8 +159,47 @@ async fn upload(mut body: Incoming) -> Answer {
     text(StatusCode::OK, count.to_string())
 }
 
-/// Answers 101 and sends every message back.
-fn echo(mut request: Request<Incoming>) -> Answer {
+/// Sends every message back.
+fn echo(request: Request<Incoming>) -> Answer {
+    websocket(request, |socket| async move {
+        let (out, messages) = socket.split();
+        let echoed = messages.filter(|message| {
+            let data = message.as_ref().is_ok_and(|one| one.is_text() || one.is_binary());
+            std::future::ready(data || message.is_err())
+        });
+        drop(echoed.forward(out).await);
+    })
+}
+
+/// The number that comes next.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts, as a kernel prints: each number is sent once, whoever is connected by then. As Jupyter
+/// does, it closes when it is asked to, after what it has sent.
+fn count(request: Request<Incoming>) -> Answer {
+    websocket(request, |mut socket| async move {
+        loop {
+            let next = NEXT.fetch_add(1, Ordering::Relaxed);
+            let line = format!("{next} {}", "x".repeat(1024));
+            if next >= standin::COUNTED || socket.send(Message::text(line)).await.is_err() {
+                return;
+            }
+            if socket.next().now_or_never().is_some() {
+                drop(socket.close(None).await);
+                return;
+            }
+        }
+    })
+}
+
+/// Answers 101 and serves what follows.
+fn websocket<F>(
+    mut request: Request<Incoming>,
+    serve: impl FnOnce(WebSocketStream<TokioIo<Upgraded>>) -> F + Send + 'static,
+) -> Answer
+where
+    F: Future<Output = ()> + Send,
+{
     let Some(key) = request.headers().get("sec-websocket-key") else {
         return text(StatusCode::BAD_REQUEST, "not an upgrade".to_owned());
     };
@@ -164,13 +207,7 @@ fn echo(mut request: Request<Incoming>) -> Answer {
     run(async move {
         let Ok(upgraded) = hyper::upgrade::on(&mut request).await else { return };
         let io = TokioIo::new(upgraded);
-        let socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
-        let (out, messages) = socket.split();
-        let echoed = messages.filter(|message| {
-            let data = message.as_ref().is_ok_and(|one| one.is_text() || one.is_binary());
-            std::future::ready(data || message.is_err())
-        });
-        drop(echoed.forward(out).await);
+        serve(WebSocketStream::from_raw_socket(io, Role::Server, None).await).await;
     });
     Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)

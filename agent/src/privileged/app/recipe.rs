@@ -29,7 +29,7 @@ pub enum Kind {
 
 impl Kind {
     /// As the configuration writes it.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::JupyterLab => "jupyterlab",
             Self::Jupyter => "jupyter",

@@ -7,8 +7,13 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::acks::Acks;
 use super::buffers::{Buffer, Buffers};
-use crate::proxy::frames::{Frames, Seen};
+use crate::base::frames::{Frames, Seen};
+
+/// What is acknowledged goes out in pieces of one TLS record each, RFC 8446 section 5.1: a client has
+/// all of one or nothing, and what it has must be known before more is written.
+const RECORD: usize = 16 * 1024;
 
 /// How far a direction has come.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +45,21 @@ pub(super) struct Half {
     flow: Flow,
     /// The end is not to be passed on by itself.
     holds: bool,
+    /// Who wants to know what has been passed on.
+    acks: Option<Acks>,
 }
 
 impl Half {
+    /// One whose bytes are acknowledged.
+    pub(super) fn acknowledged(acks: Option<Acks>) -> Self {
+        Self { acks, ..Self::default() }
+    }
+
+    /// What this direction has not passed on is not lost with it.
+    pub(super) fn is_kept(&self) -> bool {
+        self.acks.is_some()
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.flow == Flow::Done
     }
@@ -84,6 +101,9 @@ impl Half {
     }
 
     fn queue(&mut self, frame: &[u8], buffers: &Arc<Buffers>) {
+        if let Some(acks) = &mut self.acks {
+            acks.over();
+        }
         let mut buffer = buffers.take();
         for (place, byte) in buffer.bytes.iter_mut().zip(frame) {
             *place = *byte;
@@ -147,23 +167,34 @@ impl Half {
         cx: &mut Context<'_>,
         to: &mut W,
     ) -> Poll<io::Result<()>> {
-        while let Some(buffer) = &self.buffer {
+        loop {
+            if self.unflushed {
+                ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                self.unflushed = false;
+                if let Some(acks) = &mut self.acks {
+                    acks.flushed();
+                }
+            }
+            if let Some(acks) = &mut self.acks {
+                ready!(acks.poll_say(cx));
+            }
+            let Some(buffer) = &self.buffer else { return Poll::Ready(Ok(())) };
             let left = buffer.bytes.get(self.start..self.end).unwrap_or_default();
             if left.is_empty() {
                 self.buffer = None;
-                self.unflushed = true;
-                break;
+                self.unflushed = self.acks.is_none();
+                continue;
             }
-            let written = ready!(Pin::new(&mut *to).poll_write(cx, left))?;
+            let piece = if self.acks.is_some() { left.get(..RECORD).unwrap_or(left) } else { left };
+            let written = ready!(Pin::new(&mut *to).poll_write(cx, piece))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.start += written;
+            if let Some(acks) = &mut self.acks {
+                acks.wrote(written);
+                self.unflushed = true;
+            }
         }
-        if self.unflushed {
-            ready!(Pin::new(&mut *to).poll_flush(cx))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
     }
 }

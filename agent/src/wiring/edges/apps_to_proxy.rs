@@ -3,10 +3,15 @@
 use station_proto::app::AppPhase;
 
 use crate::apps::{Gets, Seen};
+use crate::attend;
+use crate::privileged::Kind;
 use crate::proxy::{Entry, Prefix, State, Table, Target, Unavailable, Why};
 
 /// The other name that JupyterLab's server answers to: its classic view.
 const CLASSIC: &str = "jupyter";
+
+/// The kinds of apps that have kernels.
+const JUPYTERS: [&str; 2] = [Kind::JupyterLab.as_str(), Kind::Jupyter.as_str()];
 
 pub(in crate::wiring) fn table(apps: &[Seen]) -> Table {
     let mut table: Table = apps.iter().map(|seen| (seen.name.to_string(), entry(seen))).collect();
@@ -34,6 +39,9 @@ fn target(seen: &Seen) -> Target {
             Gets::Whole => Prefix::Keep,
             Gets::Rest => Prefix::Strip,
         },
+        channels: JUPYTERS
+            .contains(&seen.kind)
+            .then(|| seen.socket.with_file_name(attend::channels::SOCKET)),
         state: state(seen),
     }
 }

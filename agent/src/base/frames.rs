@@ -23,6 +23,17 @@ pub struct Frames {
     lost: bool,
     /// A Close has begun: it is the last frame, RFC 6455 section 5.5.1.
     closed: bool,
+    /// A message has begun whose last fragment has not.
+    fragmented: bool,
+}
+
+/// A frame that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// Of a text or binary message; else ping, pong or close.
+    pub data: bool,
+    /// The last of its message.
+    pub last: bool,
 }
 
 /// The first two bytes and the longest length; the mask counts as payload.
@@ -33,24 +44,51 @@ impl Frames {
     pub fn feed(&mut self, mut bytes: &[u8]) -> Seen {
         let mut seen = Seen::default();
         while !bytes.is_empty() && !self.lost {
-            if self.left > 0 {
-                let here = usize::try_from(self.left).map_or(bytes.len(), |l| l.min(bytes.len()));
-                self.left -= here as u64;
-                bytes = bytes.get(here..).unwrap_or_default();
-                continue;
-            }
-            let Some((&byte, rest)) = bytes.split_first() else {
-                break;
-            };
-            bytes = rest;
-            self.header_byte(byte, &mut seen);
+            let (taken, _) = self.advance(bytes, &mut seen);
+            bytes = bytes.get(taken..).unwrap_or_default();
         }
         seen
+    }
+
+    /// Follows bytes as far as the present frame goes: how many those are, and the frame if that was
+    /// its end.
+    pub fn to_end_of_frame(&mut self, bytes: &[u8]) -> (usize, Option<Frame>) {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if self.lost {
+                return (bytes.len(), None);
+            }
+            let (taken, ended) = self.advance(rest, &mut Seen::default());
+            at += taken;
+            if ended {
+                let [first, ..] = self.header;
+                return (at, Some(Frame { data: first & 0x08 == 0, last: first & 0x80 != 0 }));
+            }
+        }
+        (at, None)
+    }
+
+    /// One step through at least one byte: a byte of a header, or what there is of a payload. Tells
+    /// how many bytes, and whether they end a frame.
+    fn advance(&mut self, bytes: &[u8], seen: &mut Seen) -> (usize, bool) {
+        if self.left > 0 {
+            let here = usize::try_from(self.left).map_or(bytes.len(), |l| l.min(bytes.len()));
+            self.left -= here as u64;
+            return (here, self.left == 0);
+        }
+        let Some(&byte) = bytes.first() else { return (0, false) };
+        self.header_byte(byte, seen);
+        (1, self.at_boundary())
     }
 
     /// A frame has ended and the next has not begun.
     pub fn at_boundary(&self) -> bool {
         !self.lost && self.left == 0 && self.have == 0
+    }
+
+    /// A message has ended and the next has not begun.
+    pub fn between_messages(&self) -> bool {
+        self.at_boundary() && !self.fragmented
     }
 
     /// A Close has gone through.
@@ -84,6 +122,7 @@ impl Frames {
         self.closed |= first & 0x0f == 0x08;
         if first & 0x08 == 0 {
             seen.data += 1;
+            self.fragmented = first & 0x80 == 0;
         } else {
             seen.control += 1;
         }
@@ -164,6 +203,29 @@ mod tests {
             let mut frames = Frames::default();
             frames.feed(&whole[..cut]);
             assert!(!frames.at_boundary(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn frames_are_told_at_their_end_and_messages_at_their_last_frame() {
+        let mut first = frame(1, 3, false);
+        first[0] &= 0x7f;
+        let ping = frame(9, 0, false);
+        let last = frame(0, 200, false);
+        let whole = [first.clone(), ping.clone(), last.clone()].concat();
+        for cut in 1..=whole.len() {
+            let (mut frames, mut ends) = (Frames::default(), Vec::new());
+            for (n, piece) in whole.chunks(cut).enumerate() {
+                let mut at = 0;
+                while at < piece.len() {
+                    let (taken, frame) = frames.to_end_of_frame(&piece[at..]);
+                    at += taken;
+                    ends.extend(frame.map(|f| (n * cut + at, f.data, f.last)));
+                    assert_eq!(frames.between_messages(), n * cut + at == whole.len());
+                }
+            }
+            let (a, b) = (first.len(), first.len() + ping.len());
+            assert_eq!(ends, [(a, true, false), (b, false, true), (whole.len(), true, true)]);
         }
     }
 
