@@ -1,5 +1,6 @@
 //! The only place that starts programs.
 
+mod follow;
 mod run;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
+pub use self::follow::follow;
 pub use self::run::{Output, run_as};
 
 #[derive(Debug, thiserror::Error)]
