@@ -7,7 +7,7 @@ use futures_util::future::join;
 use tokio::process::Command;
 
 use super::run::{STEP, Session, more};
-use super::{CommandError, Program, prepared};
+use super::{CommandError, Program, ends_with_us, prepared};
 
 /// A longer line is handed on in parts.
 const LINE: usize = 8 * 1024;
@@ -16,13 +16,16 @@ const LINE: usize = 8 * 1024;
 /// succeeded.
 ///
 /// It is killed with everything in its session when `limit` has passed and when the future is
-/// dropped; what it left in the background when it ends.
+/// dropped; what it left in the background when it ends. When the calling thread ends before, the
+/// program itself is killed.
 pub async fn follow(
     program: &Program,
     limit: Duration,
     mut line: impl FnMut(&str),
 ) -> Result<bool, CommandError> {
-    let mut command = Command::from(prepared(program));
+    let mut command = prepared(program);
+    ends_with_us(&mut command);
+    let mut command = Command::from(command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let fail = |source| CommandError::Start { program: program.program.clone(), source };
     let mut child = command.spawn().map_err(fail)?;

@@ -51,6 +51,8 @@ pub(super) struct Python {
     pub(super) path: PathBuf,
     pub(super) version: Version,
     pub(super) ensurepip: bool,
+    /// Whether it lies in the caller's home folder.
+    pub(super) at_home: bool,
 }
 
 /// The environments of one tool.
@@ -143,8 +145,7 @@ impl Facts {
 
 async fn pythons(runner: &Runner) -> Vec<Python> {
     let mut found: Vec<Python> = Vec::new();
-    for name in PYTHONS {
-        let Some(program) = runner.find(name) else { continue };
+    for program in PYTHONS.iter().flat_map(|name| runner.find_all(name)) {
         let Some(said) = runner.says(&program, &["-I", "-c", ASK]).await else { continue };
         let mut lines = said.lines();
         let (Some(path), Some(version)) = (lines.next(), lines.next().and_then(Version::parse))
@@ -152,7 +153,8 @@ async fn pythons(runner: &Runner) -> Vec<Python> {
             continue;
         };
         let ensurepip = lines.next() == Some("True");
-        let python = Python { path: path.into(), version, ensurepip };
+        let at_home = runner.home().is_some_and(|home| Path::new(path).starts_with(home));
+        let python = Python { path: path.into(), version, ensurepip, at_home };
         if !found.contains(&python) {
             found.push(python);
         }

@@ -171,10 +171,14 @@ impl Plan<'_> {
         }
     }
 
-    /// The Python that the environment is made with: the first in PATH that fits.
+    /// The Python that the environment is made with: the first in PATH that fits. Root takes one
+    /// out of its own home, where others cannot reach it, only if there is no other.
     fn python(&mut self, pins: &Pins) -> Result<PathBuf, Refused> {
         let fits = |version: Version| pins.needs.is_none_or(|needs| version >= needs);
-        let mut fitting = self.facts.pythons.iter().filter(|python| fits(python.version));
+        let fitting = self.facts.pythons.iter().filter(|python| fits(python.version));
+        let shared = fitting.clone().any(|python| !python.at_home);
+        let own = self.facts.root && shared;
+        let mut fitting = fitting.filter(|python| !(own && python.at_home));
         let Some(first) = fitting.next() else {
             let newest = self.facts.pythons.iter().map(|python| python.version).max();
             if let (Some(found), Some(needs)) = (newest, pins.needs) {
@@ -253,7 +257,7 @@ impl Step {
             Self::Kernelspec { jupyterlab, .. } => {
                 format!("adds the kernel \"Python (ml)\" to {}", name(jupyterlab))
             }
-            Self::Switch { link, to } => format!("leads {} to {}", link.display(), to.display()),
+            Self::Switch { link, to } => format!("switches tools/{} to {}", name(link), name(to)),
             Self::Links { .. } => "links the programs of JupyterLab into tools/bin".to_owned(),
             Self::Sweep { venvs } => {
                 let names: Vec<String> = venvs.iter().map(|path| name(path)).collect();
@@ -264,4 +268,4 @@ impl Step {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -99,12 +99,23 @@ impl Runner {
         Self { tools, environment }
     }
 
-    /// A program of the PATH.
-    pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
-        let path = self.environment.get("PATH")?;
+    /// The programs of that name in the PATH.
+    pub(super) fn find_all(&self, name: &str) -> Vec<PathBuf> {
+        let Some(path) = self.environment.get("PATH") else { return Vec::new() };
         let absolute = |folder: &PathBuf| folder.is_absolute();
-        let mut files = std::env::split_paths(path).filter(absolute).map(|at| at.join(name));
-        files.find(|file| facts::executable(file))
+        let files = std::env::split_paths(path).filter(absolute).map(|at| at.join(name));
+        files.filter(|file| facts::executable(file)).collect()
+    }
+
+    /// The first one.
+    pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
+        self.find_all(name).into_iter().next()
+    }
+
+    pub(super) fn home(&self) -> Option<&Path> {
+        let home = self.environment.get("HOME").map(Path::new)?;
+        // A service may have the root folder for a home.
+        Some(home).filter(|home| home.is_absolute() && home.parent().is_some())
     }
 
     fn program(&self, program: &Path, arguments: &[&str]) -> Program {
