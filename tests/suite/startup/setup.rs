@@ -333,3 +333,48 @@ async fn wrong_words_and_things_in_the_way_are_told() {
     std::fs::remove_file(setup.path("pins.txt")).unwrap();
     check(&["jupyter"], 2, "pins.txt").await;
 }
+
+/// The machine's own apt-get is not asked: stand-ins write down what they were told.
+#[tokio::test]
+async fn packages_of_the_distribution_need_root_and_are_asked_of_apt() {
+    let setup = Setup::new().await.unwrap();
+    let bin = setup.path("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let said = setup.path("said");
+    let script = |name: &str, text: &str| {
+        let text = format!("#!/bin/sh\n{text}\n");
+        stationd::os::file::write_atomic(&bin.join(name), text.as_bytes(), 0o755).unwrap();
+    };
+    script("apt-get", &format!("echo \"$@\" >>{0}; [ ! -e {0}.bad ] || exit 100", said.display()));
+    script(
+        "dpkg",
+        &format!("[ $1 = --audit ] && echo half; echo dpkg \"$@\" >>{}", said.display()),
+    );
+    script("dpkg-query", &format!("[ -e {}.done ] && printf installed", said.display()));
+    let run = async |arguments: &[&str]| {
+        let mut command = process::command(&process::binary("stationctl").unwrap());
+        command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+        command.arg("--home").arg(setup.path("home")).arg("setup").args(arguments);
+        process::run(command, LIMIT).await.unwrap()
+    };
+    let first = run(&["r"]).await;
+    if nix::unistd::geteuid().is_root() {
+        assert!(first.status.success(), "{}", first.all());
+        let told = std::fs::read_to_string(&said).unwrap();
+        let told: Vec<&str> = told.lines().collect();
+        assert_eq!(told[..2], ["dpkg --audit", "dpkg --configure -a"]);
+        assert!(told[2].ends_with(" update"), "{told:?}");
+        assert!(told[3].ends_with(" install --yes --reinstall -- r-base-core r-cran-irkernel"));
+        std::fs::File::create(said.with_added_extension("bad")).unwrap();
+        let failed = run(&["docker"]).await;
+        assert_eq!(failed.status.code(), Some(1), "{}", failed.all());
+        assert!(failed.stderr.contains("apt-get update failed"), "{}", failed.all());
+    } else {
+        assert_eq!(first.status.code(), Some(4), "{}", first.all());
+        let remedy = "sudo apt-get install --yes r-base-core r-cran-irkernel";
+        assert!(first.stderr.contains(remedy), "{}", first.all());
+    }
+    std::fs::File::create(said.with_added_extension("done")).unwrap();
+    let done = run(&["r"]).await;
+    assert!(done.status.success() && done.stdout.contains("nothing to do"), "{}", done.all());
+}

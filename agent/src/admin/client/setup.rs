@@ -81,8 +81,9 @@ pub enum SetupError {
 impl SetupError {
     pub(super) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused(Refused::PinsUnused(_) | Refused::PinsEmpty(_)) => 2,
-            Self::Pins(_) | Self::PinsText(_) => 2,
+            Self::Pins(_)
+            | Self::PinsText(_)
+            | Self::Refused(Refused::PinsUnused(_) | Refused::PinsEmpty(_)) => 2,
             Self::Refused(Refused::NeedsRoot(_)) => 4,
             _ => 1,
         }
@@ -114,17 +115,23 @@ pub async fn run(
     asked: &Setup,
     printer: &Printer,
 ) -> Result<(), ClientError> {
-    let done = set_up(home, asked, printer).await;
-    if let (Err(error), true) = (&done, printer.json) {
-        let answer = json!({
-            "profile": asked.profile.name(), "done": false, "error": Chain(error).to_string(),
-        });
-        printer.answer(&answer, "")?;
+    match set_up(home, asked, printer.json).await {
+        Ok(Done { answer, text }) => printer.answer(&answer, &text),
+        Err(error) => {
+            let (profile, why) = (asked.profile.name(), Chain(&error).to_string());
+            printer.answer(&json!({ "profile": profile, "done": false, "error": why }), "")?;
+            Err(error.into())
+        }
     }
-    Ok(done?)
 }
 
-async fn set_up(home: Option<PathBuf>, asked: &Setup, to: &Printer) -> Result<(), SetupError> {
+/// What is said in the end, as JSON and as text.
+struct Done {
+    answer: Value,
+    text: String,
+}
+
+async fn set_up(home: Option<PathBuf>, asked: &Setup, quiet: bool) -> Result<Done, SetupError> {
     let tools = Tools(Paths::of(&Surroundings::of_process(home))?.tools_dir);
     let wanted = wanted(asked)?;
     let runner = Runner::of_process(tools);
@@ -136,7 +143,7 @@ async fn set_up(home: Option<PathBuf>, asked: &Setup, to: &Printer) -> Result<()
     let work = async {
         if asked.dry_run {
             let steps = plan::plan(&Facts::gather(&runner, wanted.profile).await, &wanted)?;
-            return say_plan(&runner.tools, &wanted, &steps, to);
+            return Ok(say_plan(&runner.tools, &wanted, &steps));
         }
         let folder = &runner.tools.0;
         file::ensure_dir(folder, 0o755)?;
@@ -144,7 +151,7 @@ async fn set_up(home: Option<PathBuf>, asked: &Setup, to: &Printer) -> Result<()
         let busy = |file::Holder(holder)| SetupError::Busy { tools: folder.clone(), holder };
         let _lock = file::lock(&folder.join("setup.lock"), &own)?.map_err(busy)?;
         let steps = plan::plan(&Facts::gather(&runner, wanted.profile).await, &wanted)?;
-        take(&runner, &wanted, &steps, to).await
+        take(&runner, &wanted, &steps, quiet).await
     };
     let mut stop = signals::Stop::listen().map_err(SetupError::Signals)?;
     // The program of the step is killed with all of its session when the work is dropped.
@@ -164,7 +171,8 @@ fn wanted(asked: &Setup) -> Result<Wanted, SetupError> {
 
 fn read_pins(path: &Path) -> Result<Pins, SetupError> {
     let bytes = file::read_limited(path, PINS_BYTES).map_err(SetupError::Pins)?;
-    let text = String::from_utf8(bytes).map_err(|_| SetupError::PinsText(path.to_owned()))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_not_utf8| SetupError::PinsText(path.to_owned()))?;
     let pins = Pins::of(&text);
     if pins.count() == 0 {
         return Err(Refused::PinsEmpty(path.to_owned()).into());
@@ -172,12 +180,7 @@ fn read_pins(path: &Path) -> Result<Pins, SetupError> {
     Ok(pins)
 }
 
-fn say_plan(
-    tools: &Tools,
-    wanted: &Wanted,
-    steps: &[Step],
-    to: &Printer,
-) -> Result<(), SetupError> {
+fn say_plan(tools: &Tools, wanted: &Wanted, steps: &[Step]) -> Done {
     let sentences: Vec<String> = steps.iter().map(Step::sentence).collect();
     let answer = json!({
         "profile": wanted.profile.name(), "tools": tools.0, "dry_run": true, "steps": sentences,
@@ -189,30 +192,24 @@ fn say_plan(
     } else {
         format!("In {} this would be done:\n{}", tools.0.display(), lines.collect::<String>())
     };
-    answered(to, &answer, &text)
+    Done { answer, text }
 }
 
 fn nothing(wanted: &Wanted) -> String {
     format!("{}: nothing to do, it is set up\n", wanted.profile.name())
 }
 
-fn answered(to: &Printer, answer: &Value, text: &str) -> Result<(), SetupError> {
-    // Whoever reads it may have gone; what is done is done.
-    to.answer(answer, text).unwrap_or_default();
-    Ok(())
-}
-
 async fn take(
     runner: &Runner,
     wanted: &Wanted,
     steps: &[Step],
-    to: &Printer,
-) -> Result<(), SetupError> {
+    quiet: bool,
+) -> Result<Done, SetupError> {
     let name = wanted.profile.name();
     let mut taken = Vec::new();
     let log = runner.tools.0.join(format!("setup-{name}.log"));
     if !steps.is_empty() {
-        let mut progress = Progress::new(to.json, steps.len());
+        let mut progress = Progress::new(quiet, steps.len());
         let file = file::create_log(&log)?;
         let mut run = Run { runner, progress: &mut progress, log: file };
         for (index, step) in steps.iter().enumerate() {
@@ -230,8 +227,9 @@ async fn take(
         }
     }
     let answer = json!({
-        "profile": name, "tools": runner.tools.0, "done": true, "steps": taken, "log": log,
+        "profile": name, "tools": runner.tools.0, "done": true, "steps": taken,
+        "log": (!taken.is_empty()).then_some(log),
     });
     let text = if taken.is_empty() { nothing(wanted) } else { format!("{name}: done\n") };
-    answered(to, &answer, &text)
+    Ok(Done { answer, text })
 }

@@ -5,6 +5,7 @@
 //! breaks off before leaves the old one as it was. So each step may fail, and the next run begins
 //! from what it finds.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::facts::{Facts, Made};
@@ -62,11 +63,10 @@ pub enum Refused {
     )]
     NoApt(Vec<String>),
     #[error(
-        "the pins need Python {needs} or newer, and the newest found in PATH is {found}: install a \
-         newer one (such as `apt-get install python{needs} python{needs}-venv`), or name pins that \
-         fit with --pins FILE"
+        "the pins need Python {needs}, and PATH has {found}: install one that fits (such as \
+         `apt-get install python{such} python{such}-venv`), or name pins that fit with --pins FILE"
     )]
-    PythonTooOld { needs: String, found: String },
+    PythonUnfit { needs: String, such: String, found: String },
     #[error(
         "{python} cannot make environments (it has no module ensurepip): install that for it, or \
          put another Python first in PATH"
@@ -174,16 +174,20 @@ impl Plan<'_> {
     /// The Python that the environment is made with: the first in PATH that fits. Root takes one
     /// out of its own home, where others cannot reach it, only if there is no other.
     fn python(&mut self, pins: &Pins) -> Result<PathBuf, Refused> {
-        let fits = |version: Version| pins.needs.is_none_or(|needs| version >= needs);
+        let fits = |version: Version| pins.needs.is_none_or(|needs| needs.has(version));
         let fitting = self.facts.pythons.iter().filter(|python| fits(python.version));
         let shared = fitting.clone().any(|python| !python.at_home);
         let own = self.facts.root && shared;
         let mut fitting = fitting.filter(|python| !(own && python.at_home));
         let Some(first) = fitting.next() else {
-            let newest = self.facts.pythons.iter().map(|python| python.version).max();
-            if let (Some(found), Some(needs)) = (newest, pins.needs) {
-                let (needs, found) = (needs.to_string(), found.to_string());
-                return Err(Refused::PythonTooOld { needs, found });
+            let have = self.facts.pythons.iter().map(|python| python.version.to_string());
+            let have: BTreeSet<String> = have.collect();
+            if let (Some(needs), false) = (pins.needs, have.is_empty()) {
+                return Err(Refused::PythonUnfit {
+                    needs: needs.to_string(),
+                    such: needs.newest.unwrap_or(needs.oldest).to_string(),
+                    found: have.into_iter().collect::<Vec<_>>().join(" and "),
+                });
             }
             self.package("python3")?;
             self.package("python3-venv")?;
@@ -195,7 +199,7 @@ impl Plan<'_> {
         if let Some(other) = fitting.find(|python| python.ensurepip) {
             return Ok(other.path.clone());
         }
-        if !first.path.starts_with("/usr/bin") {
+        if !["/usr/bin", "/bin"].iter().any(|folder| first.path.starts_with(folder)) {
             return Err(Refused::NoEnsurepip { python: first.path.clone() });
         }
         let (path, version) = (first.path.clone(), first.version);

@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 
 const JUPYTERLAB: &str = include_str!("../../../../pins/jupyterlab.txt");
 const ML: &str = include_str!("../../../../pins/ml.txt");
-/// The built-in pins fit this Python and newer ones.
-const PINS_NEED: Version = Version { major: 3, minor: 11 };
+const OLDEST: Version = Version { major: 3, minor: 11 };
+/// Some of the ml pins have no build for later ones.
+const ML_NEWEST: Version = Version { major: 3, minor: 13 };
 
 /// What can be set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -93,11 +94,11 @@ impl Tool {
     }
 
     pub(super) fn pins(self) -> Pins {
-        let text = match self {
-            Self::Jupyterlab => JUPYTERLAB,
-            Self::Ml => ML,
+        let (text, newest) = match self {
+            Self::Jupyterlab => (JUPYTERLAB, None),
+            Self::Ml => (ML, Some(ML_NEWEST)),
         };
-        Pins { needs: Some(PINS_NEED), ..Pins::of(text) }
+        Pins { needs: Some(Span { oldest: OLDEST, newest }), ..Pins::of(text) }
     }
 }
 
@@ -123,13 +124,35 @@ impl std::fmt::Display for Version {
     }
 }
 
+/// The Pythons that pins fit, both ends among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) oldest: Version,
+    pub(super) newest: Option<Version>,
+}
+
+impl Span {
+    pub(super) fn has(&self, version: Version) -> bool {
+        version >= self.oldest && self.newest.is_none_or(|newest| version <= newest)
+    }
+}
+
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.newest {
+            Some(newest) => write!(f, "{} to {newest}", self.oldest),
+            None => write!(f, "{} or newer", self.oldest),
+        }
+    }
+}
+
 /// A requirements file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pins {
     pub(super) text: String,
     pub(super) sha256: String,
-    /// The oldest Python that they fit, where that is known.
-    pub(super) needs: Option<Version>,
+    /// Absent: nobody has said.
+    pub(super) needs: Option<Span>,
 }
 
 impl Pins {

@@ -14,17 +14,26 @@ pub(super) struct Progress {
     terminal: bool,
     total: usize,
     head: String,
+    /// Whether the line of a step has no end yet.
+    open: bool,
 }
 
 impl Progress {
     /// For so many steps; `quiet` prints nothing.
     pub(super) fn new(quiet: bool, total: usize) -> Self {
-        Self { quiet, terminal: io::stdout().is_terminal(), total, head: String::new() }
+        Self {
+            quiet,
+            terminal: io::stdout().is_terminal(),
+            total,
+            head: String::new(),
+            open: false,
+        }
     }
 
     pub(super) fn begin(&mut self, number: usize, sentence: &str) {
         self.head = format!("[{number}/{}] {sentence} …", self.total);
         self.print(&self.head);
+        self.open = true;
     }
 
     pub(super) fn line(&self, line: &str) {
@@ -33,9 +42,10 @@ impl Progress {
         }
     }
 
-    pub(super) fn end(&self, how: &str) {
+    pub(super) fn end(&mut self, how: &str) {
         let clear = if self.terminal { "\x1b[J" } else { "" };
         self.print(&format!("{clear} {how}\n"));
+        self.open = false;
     }
 
     fn print(&self, text: &str) {
@@ -45,6 +55,15 @@ impl Progress {
         let mut out = io::stdout().lock();
         // Whoever reads it may have gone; the work goes on.
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap_or_default();
+    }
+}
+
+impl Drop for Progress {
+    /// What comes after a step that was broken off begins on a line of its own.
+    fn drop(&mut self) {
+        if self.open {
+            self.end("stopped");
+        }
     }
 }
 

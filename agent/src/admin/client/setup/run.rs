@@ -22,6 +22,8 @@ use crate::os::file::{self, FileError};
 const QUESTION: Duration = Duration::from_secs(30);
 /// A step that downloads: gigabytes over a slow line take hours.
 const DOWNLOAD: Duration = Duration::from_secs(6 * 3600);
+/// Seconds that apt-get waits for another one.
+const APT_LOCK: u32 = 600;
 /// Lines of output that a failure shows.
 const TAIL: usize = 15;
 
@@ -162,10 +164,15 @@ impl Run<'_> {
         let apt = self.runner.find("apt-get").ok_or(StepError::NoProgram("apt-get"))?;
         // What a run that was broken off has left half installed.
         if let Some(dpkg) = self.runner.find("dpkg") {
-            self.follow("dpkg --configure", &dpkg, &["--configure", "-a"]).await?;
+            let found = self.runner.says(&dpkg, &["--audit"]).await.unwrap_or_default();
+            if !found.trim().is_empty() {
+                self.follow("dpkg --configure", &dpkg, &["--configure", "-a"]).await?;
+            }
         }
-        self.follow("apt-get update", &apt, &["update"]).await?;
-        let mut arguments = vec!["install", "--yes", "--reinstall", "--"];
+        // A new machine installs its updates by itself at first, and holds the lock meanwhile.
+        let wait = format!("DPkg::Lock::Timeout={APT_LOCK}");
+        self.follow("apt-get update", &apt, &["-o", &wait, "update"]).await?;
+        let mut arguments = vec!["-o", &wait, "install", "--yes", "--reinstall", "--"];
         arguments.extend(packages.iter().map(String::as_str));
         self.follow("apt-get install", &apt, &arguments).await
     }

@@ -8,6 +8,8 @@ use super::super::facts::{Held, Python, Stamp};
 use super::super::profile::Tools;
 use super::*;
 
+type Breaks = fn(&mut Made);
+
 fn made(tool: Tool, pins: &Pins, suffix: &str) -> Made {
     Made {
         name: format!("{}-{}{suffix}", tool.name(), pins.hash()),
@@ -158,7 +160,7 @@ fn other_pins_and_repair_make_a_new_one_and_sweep_the_old() {
 fn what_does_not_work_is_made_anew_without_being_asked() {
     let jupyter = wanted(Profile::Jupyter);
     let two = ["switch jupyterlab jupyterlab-A-2", "links jupyterlab-A-2", "sweep jupyterlab-A"];
-    let broken: [(&str, fn(&mut Made)); 4] = [
+    let broken: [(&str, Breaks); 4] = [
         ("its python is gone", |made| made.python = None),
         ("its python is another", |made| made.python = Version::parse("3.13")),
         ("jupyter-lab is gone", |made| made.complete = false),
@@ -229,8 +231,8 @@ fn which_python_it_is() {
 
     let bare = Python { ensurepip: false, ..python("/usr/bin/python3", "3.11") };
     let venv = "apt python3.11-venv, make jupyterlab-A /usr/bin/python3";
-    assert_eq!(first(&with(true, &[bare.clone()])), venv);
-    let user = refused(&with(false, &[bare.clone()]));
+    assert_eq!(first(&with(true, std::slice::from_ref(&bare))), venv);
+    let user = refused(&with(false, std::slice::from_ref(&bare)));
     assert!(user.contains("sudo apt-get install --yes python3.11-venv"), "{user}");
     let conda = python("/home/ada/conda/bin/python3", "3.12");
     assert!(first(&with(false, &[bare, conda.clone()])).starts_with("make jupyterlab-A /home/ada"));
@@ -240,8 +242,12 @@ fn which_python_it_is() {
     let old = python("/usr/bin/python3", "3.10");
     let newer = python("/usr/bin/python3.12", "3.12");
     assert!(first(&with(false, &[old.clone(), newer])).contains(" /usr/bin/python3.12,"));
-    let too_old = refused(&with(true, &[old.clone()]));
+    let too_old = refused(&with(true, std::slice::from_ref(&old)));
     assert!(too_old.contains("3.11 or newer") && too_old.contains("3.10"), "{too_old}");
+    let newest = with(true, &[python("/usr/bin/python3", "3.14")]);
+    assert!(first(&newest).starts_with("make jupyterlab-A"));
+    let too_new = plan(&newest, &wanted(Profile::Ml)).unwrap_err().to_string();
+    assert!(too_new.contains("3.11 to 3.13") && too_new.contains("python3.13-venv"), "{too_new}");
     let pins = Some(Pins::of("jupyterlab==1"));
     assert!(plan(&with(false, &[old]), &Wanted { pins, ..jupyter.clone() }).is_ok());
 
