@@ -8,7 +8,9 @@ mod facts;
 mod plan;
 mod profile;
 mod progress;
+mod remedy;
 mod run;
+mod runner;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -24,7 +26,8 @@ use self::facts::Facts;
 use self::plan::Step;
 use self::profile::{Pins, Tools, Wanted};
 use self::progress::{Progress, took};
-use self::run::{Run, Runner};
+use self::run::Run;
+use self::runner::Runner;
 use super::{ClientError, Printer};
 use crate::base::chain::Chain;
 use crate::config::{Paths, PathsError, Surroundings};
@@ -71,11 +74,9 @@ pub enum SetupError {
     Signals(#[source] std::io::Error),
     #[error("stopped by {0}; what was in use is as it was, and the next run goes on from here")]
     Stopped(&'static str),
-    #[error(
-        "{step}: {}{}; the whole output is in {log}{}",
-        Chain(.source), tail(.source), advice(.source)
-    )]
-    Step { step: String, log: String, source: Box<StepError> },
+    /// The lines of output would stand twice in a chain of causes, so this names all of it.
+    #[error("{step}: {}. {}; the whole output is in {log}{}", Chain(&**.why), advice(.why), tail(.why))]
+    Step { step: String, log: String, why: Box<StepError> },
 }
 
 impl SetupError {
@@ -90,11 +91,11 @@ impl SetupError {
     }
 }
 
-/// The newest lines of what the step printed, set off from the sentence around them.
+/// The newest lines of what the step printed.
 fn tail(error: &StepError) -> String {
     match error {
         StepError::Failed { lines, .. } if !lines.is_empty() => {
-            format!(":\n\n    {}\n\n", lines.join("\n    "))
+            format!(", and ends with\n\n    {}", lines.join("\n    "))
         }
         _ => String::new(),
     }
@@ -102,11 +103,11 @@ fn tail(error: &StepError) -> String {
 
 fn advice(error: &StepError) -> String {
     let remedy = match error {
-        StepError::Failed { lines, .. } => run::remedy(lines),
+        StepError::Failed { lines, .. } => remedy::remedy(lines),
         _ => None,
     };
-    let remedy = remedy.map(|remedy| format!(". What to do: {remedy}"));
-    remedy.unwrap_or_else(|| ". What was in use is as it was".to_owned())
+    let as_before = || "What was in use is as it was".to_owned();
+    remedy.map_or_else(as_before, |remedy| format!("What to do: {remedy}"))
 }
 
 /// Sets up one profile.
@@ -221,7 +222,7 @@ async fn take(
             done.map_err(|error| SetupError::Step {
                 step: sentence.clone(),
                 log: log.display().to_string(),
-                source: Box::new(error),
+                why: Box::new(error),
             })?;
             taken.push(json!({ "step": sentence, "seconds": time.as_secs_f64() }));
         }

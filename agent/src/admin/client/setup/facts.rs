@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use station_proto::time::Time;
 
 use super::profile::{Profile, Tool, Tools, Version};
-use super::run::Runner;
+use super::runner::Runner;
 use crate::os::{file, process};
 
 /// The stamp's name inside of an environment.

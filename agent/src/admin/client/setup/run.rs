@@ -12,14 +12,13 @@ use station_proto::time::Time;
 
 use super::facts::{self, KERNEL, STAMP, Stamp};
 use super::plan::Step;
-use super::profile::{Pins, Tool, Tools};
+use super::profile::{Pins, Tool};
 use super::progress::Progress;
+use super::runner::Runner;
 use crate::os::clock;
-use crate::os::command::{self, CommandError, Program};
+use crate::os::command::{self, CommandError};
 use crate::os::file::{self, FileError};
 
-/// A question to a program, such as its version.
-const QUESTION: Duration = Duration::from_secs(30);
 /// A step that downloads: gigabytes over a slow line take hours.
 const DOWNLOAD: Duration = Duration::from_secs(6 * 3600);
 /// Seconds that apt-get waits for another one.
@@ -41,101 +40,6 @@ pub enum StepError {
     Incomplete(&'static str),
     #[error("{0} is not in PATH")]
     NoProgram(&'static str),
-}
-
-/// Which variables of the caller reach the programs: how to reach an index and where to keep
-/// things, and nothing that would lead Python or pip to another environment.
-fn passes(name: &str) -> bool {
-    const NAMES: [&str; 14] = [
-        "HOME",
-        "PATH",
-        "USER",
-        "LOGNAME",
-        "LANG",
-        "LC_ALL",
-        "TMPDIR",
-        "NETRC",
-        "PYENV_ROOT",
-        "XDG_CACHE_HOME",
-        "XDG_CONFIG_HOME",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "REQUESTS_CA_BUNDLE",
-    ];
-    const PIP: [&str; 13] = [
-        "INDEX_URL",
-        "EXTRA_INDEX_URL",
-        "NO_INDEX",
-        "FIND_LINKS",
-        "TRUSTED_HOST",
-        "CERT",
-        "CLIENT_CERT",
-        "PROXY",
-        "TIMEOUT",
-        "DEFAULT_TIMEOUT",
-        "RETRIES",
-        "CACHE_DIR",
-        "NO_CACHE_DIR",
-    ];
-    NAMES.contains(&name)
-        || name.strip_prefix("PIP_").is_some_and(|name| PIP.contains(&name))
-        || name.to_ascii_lowercase().ends_with("_proxy")
-}
-
-/// What the steps need of this machine.
-#[derive(Debug)]
-pub(super) struct Runner {
-    pub(super) tools: Tools,
-    environment: BTreeMap<String, String>,
-}
-
-impl Runner {
-    pub(super) fn of_process(tools: Tools) -> Self {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        let mut environment: BTreeMap<String, String> =
-            std::env::vars_os().filter_map(text).filter(|(name, _)| passes(name)).collect();
-        environment.insert("PYTHONUNBUFFERED".to_owned(), "1".to_owned());
-        environment.insert("DEBIAN_FRONTEND".to_owned(), "noninteractive".to_owned());
-        Self { tools, environment }
-    }
-
-    /// The programs of that name in the PATH.
-    pub(super) fn find_all(&self, name: &str) -> Vec<PathBuf> {
-        let Some(path) = self.environment.get("PATH") else { return Vec::new() };
-        let absolute = |folder: &PathBuf| folder.is_absolute();
-        let files = std::env::split_paths(path).filter(absolute).map(|at| at.join(name));
-        files.filter(|file| facts::executable(file)).collect()
-    }
-
-    /// The first one.
-    pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
-        self.find_all(name).into_iter().next()
-    }
-
-    pub(super) fn home(&self) -> Option<&Path> {
-        let home = self.environment.get("HOME").map(Path::new)?;
-        // A service may have the root folder for a home.
-        Some(home).filter(|home| home.is_absolute() && home.parent().is_some())
-    }
-
-    fn program(&self, program: &Path, arguments: &[&str]) -> Program {
-        Program {
-            program: program.to_owned(),
-            arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
-            environment: self.environment.clone(),
-            folder: "/".into(),
-            account: None,
-        }
-    }
-
-    /// What a program prints, if it succeeds.
-    pub(super) async fn says(&self, program: &Path, arguments: &[&str]) -> Option<String> {
-        let program = self.program(program, arguments);
-        let output = command::run_as(&program, QUESTION, |_| false).await.ok()?;
-        output.success.then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-    }
 }
 
 /// The steps of one run, with where their output goes.
@@ -325,92 +229,4 @@ fn sweep(venvs: &[PathBuf]) -> Result<(), StepError> {
         }
     }
     Ok(())
-}
-
-/// What to do about it, as far as the output tells.
-pub(super) fn remedy(lines: &[String]) -> Option<String> {
-    let after = |mark: &str| {
-        let found = lines.iter().find_map(|line| line.split_once(mark))?;
-        let word = found.1.split([' ', ',', ';']).next()?;
-        Some(word.to_owned()).filter(|word| !word.is_empty())
-    };
-    let has = |mark: &str| lines.iter().any(|line| line.contains(mark));
-    if has("No space left on device") {
-        return Some("make room on the disk of the tools folder, then run this again".to_owned());
-    }
-    let network = [
-        "Failed to establish a new connection",
-        "Temporary failure",
-        "ConnectTimeout",
-        "NewConnectionError",
-        "Could not resolve",
-        "Read timed out",
-    ];
-    if network.iter().any(|mark| has(mark)) {
-        return Some(
-            "the index was not reached: look at the network and at https_proxy, or name \
-             an index that can be reached with PIP_INDEX_URL, then run this again"
-                .to_owned(),
-        );
-    }
-    let package = after("No matching distribution found for ")
-        .or_else(|| after("that satisfies the requirement "));
-    if let Some(package) = package {
-        return Some(format!(
-            "the index has no {package} for this Python: mend the pin, or name an index that has it \
-             with PIP_INDEX_URL"
-        ));
-    }
-    if has("Invalid requirement") {
-        return Some("mend the line that pip names in the pins".to_owned());
-    }
-    if has("conflicting dependencies") || has("ResolutionImpossible") {
-        return Some("the pins contradict each other: mend those that pip names".to_owned());
-    }
-    if has("Unable to locate package") {
-        return Some("the distribution's lists do not have it: look at /etc/apt".to_owned());
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_leads_to_an_index_passes_and_what_leads_elsewhere_does_not() {
-        for name in [
-            "HOME",
-            "PATH",
-            "PIP_INDEX_URL",
-            "PIP_NO_INDEX",
-            "PIP_FIND_LINKS",
-            "https_proxy",
-            "NO_PROXY",
-        ] {
-            assert!(passes(name), "{name}");
-        }
-        for name in [
-            "PYTHONPATH",
-            "PYTHONHOME",
-            "PIP_USER",
-            "PIP_TARGET",
-            "PIP_PREFIX",
-            "VIRTUAL_ENV",
-            "CONDA_PREFIX",
-            "PIP_",
-            "LD_PRELOAD",
-        ] {
-            assert!(!passes(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_remedy_names_the_package() {
-        let of = |line: &str| remedy(&["x".to_owned(), line.to_owned()]).unwrap_or_default();
-        assert!(of("ERROR: No matching distribution found for nono==1").contains("no nono==1 for"));
-        assert!(of("E: Could not resolve 'deb.debian.org'").contains("proxy"));
-        assert!(of("OSError: [Errno 28] No space left on device").contains("disk"));
-        assert_eq!(of("anything else"), "");
-    }
 }
