@@ -4,6 +4,7 @@ mod account;
 mod down;
 mod load;
 mod passed;
+mod setup;
 mod watchdog;
 
 use std::net::TcpListener;

@@ -1,12 +1,14 @@
 //! `stationctl`: one request on the admin socket per verb, and a screen that a person understands.
 //!
 //! `args` says what can be asked, `connection` asks it, `screen` and `words` turn answers into
-//! text (pure), `verbs` ties them together. `--json` prints the API's own JSON instead.
+//! text (pure), `verbs` ties them together;
+//! `setup` needs no stationd. `--json` prints the API's own JSON instead.
 
 pub mod args;
 mod connection;
 mod gpus;
 mod screen;
+pub mod setup;
 mod tokens;
 mod verbs;
 mod words;
@@ -31,6 +33,8 @@ pub enum ClientError {
     Answer(String),
     #[error("{0}")]
     Unknown(String),
+    #[error(transparent)]
+    Setup(#[from] setup::SetupError),
 }
 
 impl ClientError {
@@ -38,6 +42,7 @@ impl ClientError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NotRunning { .. } => 3,
+            Self::Setup(error) => error.exit_code(),
             Self::Refused(problem) if matches!(problem.status, 401 | 403) => 4,
             Self::Exchange(_) | Self::Refused(_) | Self::Answer(_) | Self::Unknown(_) => 1,
         }

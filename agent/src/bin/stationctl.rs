@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stationd::admin::client::args::{Args, Verb};
-use stationd::admin::client::{self, ClientError, Printer};
+use stationd::admin::client::{self, ClientError, Printer, setup};
 use stationd::base::chain::Chain;
 use stationd::wiring::check;
 
@@ -18,6 +18,7 @@ async fn main() -> ExitCode {
     };
     let done = match &args.verb {
         Verb::Check { file } => check::run(args.home.clone(), file.as_deref(), &printer),
+        Verb::Setup(wanted) => setup::run(args.home.clone(), wanted, &printer).await,
         verb => {
             let sockets = check::sockets(args.socket.clone(), args.home.clone());
             client::run(verb, &sockets, &printer).await

@@ -1,5 +1,6 @@
 //! The only place that starts programs.
 
+mod follow;
 mod run;
 
 use std::collections::BTreeMap;
@@ -10,11 +11,12 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
+pub use self::follow::follow;
 pub use self::run::{Output, run_as};
 
 #[derive(Debug, thiserror::Error)]
@@ -138,4 +140,15 @@ fn prepared(program: &Program) -> std::process::Command {
         command.pre_exec(enter);
     }
     command
+}
+
+/// Has the program killed when the thread that starts it ends, even by SIGKILL: so only for the
+/// main thread of a program, which ends last.
+fn ends_with_us(command: &mut std::process::Command) {
+    let enter = || -> io::Result<()> { Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?) };
+    #[expect(unsafe_code, reason = "the standard library cannot ask the kernel for this")]
+    // SAFETY: between fork and exec this makes one system call; it allocates nothing.
+    unsafe {
+        command.pre_exec(enter);
+    }
 }

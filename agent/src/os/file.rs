@@ -47,6 +47,18 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
     written().map_err(fail)
 }
 
+/// A new, empty file that is written bit by bit; what was there before is gone.
+pub fn create_log(path: &Path) -> Result<File, FileError> {
+    let opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(path);
+    opened.map_err(|source| FileError::Write { path: path.to_owned(), source })
+}
+
 /// A file in a place that somebody else may change: nothing but a plain file is read, no link is
 /// followed, and nothing is waited for.
 pub fn read_plain(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {

@@ -14,6 +14,7 @@ const DOCS: [(&str, &str, &str); 7] = [
     ("", "Help", include_str!("../../docs/index.md")),
     ("login", "Logging in", include_str!("../../docs/login.md")),
     ("apps", "Apps", include_str!("../../docs/apps.md")),
+    ("setup", "Setting up tools", include_str!("../../docs/setup.md")),
     ("vscode", "Scripts and VS Code", include_str!("../../docs/vscode.md")),
     ("gpu", "GPUs", include_str!("../../docs/gpu.md")),
     ("conditions", "Conditions", include_str!("../../docs/conditions.md")),

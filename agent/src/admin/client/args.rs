@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use super::setup::Setup;
 use crate::base::ids::AppName;
 use crate::base::limits;
 
@@ -69,6 +70,8 @@ pub enum Verb {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Install or repair what the workstation runs; needs no running stationd
+    Setup(Setup),
     /// Stop every app, then stationd. (SIGTERM to stationd leaves apps running.)
     Down,
 }

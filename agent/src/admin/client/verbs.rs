@@ -31,7 +31,7 @@ pub struct Printer {
     pub user: String,
 }
 
-/// Runs a verb that talks to stationd (all but `check`).
+/// Runs a verb that talks to stationd (all but `check` and `setup`).
 pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<(), ClientError> {
     if let Verb::Explain { name } = verb {
         return explain(name.as_deref(), printer);
@@ -51,7 +51,7 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
         Verb::Doctor { part: DoctorPart::Gpu } => doctor_gpu(&station, printer).await,
         Verb::Events { follow, after } => events(&station, *follow, *after, printer).await,
         Verb::Down => down(&station, printer).await,
-        Verb::Explain { .. } | Verb::Check { .. } => Ok(()),
+        Verb::Explain { .. } | Verb::Check { .. } | Verb::Setup(_) => Ok(()),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::base::limits;
 use crate::os::process;
 
 /// How often it is looked whether the program has ended.
-const STEP: Duration = Duration::from_millis(10);
+pub(super) const STEP: Duration = Duration::from_millis(10);
 /// How often the session is looked through when it is killed.
 const KILLS: usize = 5;
 
@@ -44,7 +44,7 @@ pub async fn run_as(
     let fail = |source| CommandError::Start { program: program.program.clone(), source };
     let mut child = command.spawn().map_err(fail)?;
     // Declared after the child, so that it is dropped first: the pid is still ours then.
-    let mut session = Session(child.id().and_then(|pid| i32::try_from(pid).ok()));
+    let mut session = Session::of(&child);
     let whole = async {
         let (stdout, stderr) = listen(&mut child, &session, enough).await;
         if stdout.len().max(stderr.len()) > limits::COMMAND_OUTPUT {
@@ -83,7 +83,7 @@ async fn listen(
 }
 
 /// Takes what is there, or what comes within a step; a closed output becomes `None`.
-async fn more(stream: &mut Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) {
+pub(super) async fn more(stream: &mut Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) {
     let Some(open) = stream else { return };
     // One more than the limit, so that it shows.
     into.reserve((limits::COMMAND_OUTPUT + 1).saturating_sub(into.len()));
@@ -94,16 +94,20 @@ async fn more(stream: &mut Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) {
 
 /// The session of a program that has not been reaped; killed when this is dropped.
 #[derive(Debug)]
-struct Session(Option<i32>);
+pub(super) struct Session(Option<i32>);
 
 impl Session {
+    pub(super) fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|pid| i32::try_from(pid).ok()))
+    }
+
     /// Whether its leader has ended.
-    fn ended(&self) -> bool {
+    pub(super) fn ended(&self) -> bool {
         self.0.and_then(process::Stat::read).is_none_or(|stat| stat.state == 'Z')
     }
 
     /// Once only: after it the leader may be reaped, and its number belong to another.
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         let Some(leader) = self.0.take() else { return };
         // Again, for what was started while the list was read.
         for _ in 0..KILLS {
