@@ -1,8 +1,8 @@
 //! Unix sockets: bound without leaving or stealing one, and who is at the other end.
 
 pub mod calls;
-pub mod http;
 pub mod handed;
+pub mod http;
 
 use std::fs;
 use std::io;

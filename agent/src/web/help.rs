@@ -10,7 +10,7 @@ use crate::web::html::Html;
 use crate::web::page::{Draft, Format, Page, card};
 use crate::web::refusal::not_found;
 
-const DOCS: [(&str, &str, &str); 7] = [
+const DOCS: [(&str, &str, &str); 8] = [
     ("", "Help", include_str!("../../docs/index.md")),
     ("login", "Logging in", include_str!("../../docs/login.md")),
     ("apps", "Apps", include_str!("../../docs/apps.md")),
