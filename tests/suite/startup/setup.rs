@@ -141,6 +141,8 @@ impl Setup {
         let mut command = self.command(&["jupyter"])?;
         command.env_remove("PIP_NO_INDEX").env_remove("PIP_FIND_LINKS");
         command.env("PIP_INDEX_URL", format!("http://{}/simple", index.local_addr()?));
+        // It would end by itself before long otherwise.
+        command.env("PIP_DEFAULT_TIMEOUT", "600");
         let piped = std::process::Stdio::piped;
         let child = command.stdout(piped()).stderr(piped()).kill_on_drop(true).spawn()?;
         let (asked, _) = tokio::time::timeout(LIMIT, index.accept()).await??;
