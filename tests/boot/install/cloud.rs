@@ -74,13 +74,12 @@ pub(super) async fn run(machine: &Machine) -> Result<Steps> {
             // No internet: the package and JupyterLab are here already, Debian's lists as they are.
             _ if command.starts_with("curl ") => format!("cp {package} /var/tmp/stationd.deb"),
             "apt-get update" => continue,
-            _ if command.contains(" -m venv ") => {
-                format!(
-                    "mkdir -p /opt/stationd/tools && ln -s {} /opt/stationd/tools/jupyterlab",
-                    lab.display()
-                )
-            }
-            _ if command.contains("pip install") => continue,
+            // It is asked what it would do; what it would fetch is linked.
+            "stationctl setup jupyter" => format!(
+                "{command} --dry-run && cd /opt/stationd && mkdir -p tools/bin && \
+                 ln -s {} tools/jupyterlab && ln -s ../jupyterlab/bin/jupyter-lab tools/bin/",
+                lab.display()
+            ),
             // The packages that the example names beside ours.
             _ => command.replace(" python3-venv", ""),
         };
@@ -98,6 +97,6 @@ fn the_example_is_read_as_three_lists() {
     assert_eq!(path, "/etc/stationd/stationd.toml");
     assert!(text.starts_with("[instance]\nlocal_user = \"ada\"\n"), "{text}");
     assert!(text.parse::<toml::Table>().is_ok(), "{text}");
-    assert_eq!(steps.commands.len(), 8);
+    assert_eq!(steps.commands.len(), 5);
     assert!(read("bootcmd:\n  - x\n").is_err());
 }
