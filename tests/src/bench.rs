@@ -1,6 +1,6 @@
 //! Measurements with fixed names in one form (`scripts/bench NAME`).
 //!
-//! `proxy`, `footprint` and `boot` are the measurements; `targets` and `station` are what is measured,
+//! `proxy`, `footprint`, `boot` and `footprint/node` are the measurements; `targets` and `station` are what is measured,
 //! `load` and `websocket` make the load, `process` reads `/proc`, `report` writes the result.
 //! Everything happens on loopback, for a bounded time, in a temporary folder.
 
@@ -33,7 +33,8 @@ pub fn run(name: &str, plan: &Plan) -> anyhow::Result<String> {
         "proxy" => proxy::run(plan)?,
         "footprint" => footprint::run(plan)?,
         "boot" => boot::run(plan)?,
-        other => anyhow::bail!("no measurement is called {other}: proxy, footprint, boot"),
+        "node" => footprint::node::run(plan)?,
+        other => anyhow::bail!("no measurement is called {other}: proxy, footprint, boot, node"),
     };
     rows.extend(load.rows());
     report::finish(name, &rows)

@@ -76,7 +76,7 @@ pub(super) async fn run(machine: &Machine) -> Result<Steps> {
             "apt-get update" => continue,
             // It is asked what it would do; what it would fetch is linked.
             "stationctl setup jupyter" => format!(
-                "{command} --dry-run && cd /opt/stationd && mkdir -p tools/bin && \
+                "{command} --dry-run && mkdir -p /opt/stationd/tools/bin && cd /opt/stationd && \
                  ln -s {} tools/jupyterlab && ln -s ../jupyterlab/bin/jupyter-lab tools/bin/",
                 lab.display()
             ),

@@ -1,5 +1,7 @@
 //! What stationd takes while nothing happens: memory, wake-ups, time to READY, size on disk.
 
+pub(super) mod node;
+
 use std::time::Duration;
 
 use super::process::{pss_kib, sleep, to_f64, wakeups};

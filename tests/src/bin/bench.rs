@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<()> {
             other => name = Some(other.to_owned()),
         }
     }
-    let name = name.context("name a measurement: proxy, footprint, boot")?;
+    let name = name.context("name a measurement: proxy, footprint, boot, node")?;
     show(&bench::run(&name, &plan)?);
     Ok(())
 }
