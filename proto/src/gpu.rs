@@ -433,11 +433,17 @@ pub struct XidSeen {
     pub count: u64,
     pub first: Time,
     pub last: Time,
+    /// NVIDIA's symbolic name, if its catalogue has the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// What it means, in one sentence.
     pub meaning: String,
     /// What to do; empty if there is nothing to do.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub action: String,
+    /// The category under which Azure takes a report of it (Guest Health Reporting).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_as: Option<String>,
     /// The process that caused the last one, if the driver names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,

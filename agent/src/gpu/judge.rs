@@ -4,8 +4,8 @@ use station_proto::condition::Truth;
 use station_proto::gpu::{Gpu, GpuSummary, Gpus};
 
 use super::Finding;
-use super::state::{State, UNRESPONSIVE};
-use super::xid::{self, Severity};
+use super::state::{Noted, State, UNRESPONSIVE};
+use super::xid::Severity;
 use crate::base::conditions::Kind;
 use crate::base::moment::Moment;
 use crate::probe::gpu::{Code, Reading, codes};
@@ -138,7 +138,8 @@ fn one(state: &State, gpu: &Gpu, reading: Option<&Reading>, now: Moment) -> Vec<
     memory(gpu, &mut say);
     work(state, gpu, &mut say);
     links_and_modes(gpu, &mut say);
-    found.extend(xids(gpu, &name, now));
+    let noted = state.xids.get(pci).map(Vec::as_slice).unwrap_or_default();
+    found.extend(xids(noted, &name, now));
     found
 }
 
@@ -264,21 +265,16 @@ fn links_and_modes(gpu: &Gpu, say: &mut impl FnMut(Kind, &'static str, String)) 
     }
 }
 
-/// Xids that say something of the hardware hold until the restart; those that an app caused fade.
-fn xids(gpu: &Gpu, name: &str, now: Moment) -> Option<Finding> {
+/// Xids that say something of the hardware hold until the restart; the others fade.
+fn xids(noted: &[Noted], name: &str, now: Moment) -> Option<Finding> {
     let now_ms = station_proto::time::Time(now.wall).as_ms();
-    let counts = gpu.xids.iter().filter(|seen| {
-        let known = xid::lookup(seen.code);
-        let grave = known.is_some_and(|xid| {
-            matches!(xid.severity, Severity::Critical | Severity::Fatal) && !xid.app_error
-        });
-        let news = known.is_none_or(|xid| xid.severity != Severity::Info);
-        grave || news && now_ms.saturating_sub(seen.last.as_ms()) < RECENT_MS
+    let severity = |one: &Noted| one.verdict.map_or(Severity::Warning, |xid| xid.severity);
+    let counts = noted.iter().filter(|one| {
+        let recent = now_ms.saturating_sub(one.shown.last.as_ms()) < RECENT_MS;
+        let holds = one.verdict.is_some_and(|xid| xid.sticky);
+        severity(one) > Severity::Info && (holds || recent)
     });
-    let worst = counts.max_by_key(|seen| {
-        let severity = xid::lookup(seen.code).map_or(Severity::Warning, |xid| xid.severity);
-        (severity, seen.last)
-    })?;
+    let worst = &counts.max_by_key(|one| (severity(one), one.shown.last))?.shown;
     let by = worst.process.as_ref().zip(worst.pid);
     let by = by.map(|(process, pid)| format!(", by {process} ({pid})")).unwrap_or_default();
     let times = if worst.count > 1 { format!(", {} times", worst.count) } else { String::new() };

@@ -14,7 +14,7 @@ use station_proto::gpu::XidSeen;
 use station_proto::time::Time;
 
 use super::files::Files;
-use super::xid::{self, line::Line};
+use super::xid::{self, Xid, line::Line};
 use crate::base::moment::Moment;
 use crate::probe::gpu::{Ask, Code, Event as DriverEvent, EventKind, Round, Said, Versions, codes};
 
@@ -72,6 +72,14 @@ pub(super) enum Phase {
     },
 }
 
+/// An Xid that has come, once or more often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Noted {
+    pub shown: XidSeen,
+    /// What the last one means; `None` if NVIDIA's catalogue does not have it.
+    pub verdict: Option<Xid>,
+}
+
 /// A call that does not return.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Slow {
@@ -105,7 +113,7 @@ pub(super) struct State {
     pub skipped: BTreeMap<String, (Duration, String)>,
     /// What was known of each GPU when it was last read: a lost one keeps its name.
     pub names: BTreeMap<String, (Option<String>, Option<String>)>,
-    pub xids: BTreeMap<String, Vec<XidSeen>>,
+    pub xids: BTreeMap<String, Vec<Noted>>,
     /// GPUs that fell off the bus, by the kernel's word.
     pub fallen: Vec<String>,
     /// Rounds in a row in which a GPU was slowed by its hardware, and by heat.
@@ -249,9 +257,9 @@ impl State {
         let Some(pci) = event.pci.clone() else { return };
         match event.what {
             EventKind::Xid(code) => {
-                let seen =
-                    xid::line::Seen { pci, code, pid: None, process: None, detail: String::new() };
-                self.xid(now, seen);
+                let Ok(code) = u16::try_from(code) else { return };
+                let (pid, process, detail) = (None, None, String::new());
+                self.xid(now, xid::line::Seen { pci, code, pid, process, detail });
             }
             EventKind::Unavailable => self.fall(pci),
             EventKind::RecoveryAction => {}
@@ -264,8 +272,9 @@ impl State {
                 let pci = full(&seen.pci);
                 self.xid(now, xid::line::Seen { pci, ..seen });
             }
-            Line::FallenOffBus { pci } => self.fall(full(&pci)),
-            Line::InitFailed { .. } => {}
+            Line::FallenOffBus { pci: Some(pci) } => self.fall(full(&pci)),
+            // The rounds and the files tell which GPU it is.
+            Line::FallenOffBus { pci: None } | Line::InitFailed { .. } | Line::Sxid { .. } => {}
         }
     }
 
@@ -280,39 +289,33 @@ impl State {
         if self.xids.len() >= XIDS && !self.xids.contains_key(&seen.pci) {
             return;
         }
+        let verdict = xid::judge(&seen);
         let all = self.xids.entry(seen.pci).or_default();
         let at = Time(now.wall);
-        let known = xid::lookup(seen.code);
-        let since = |old: &XidSeen| at.as_ms().saturating_sub(old.last.as_ms());
-        let same = i64::try_from(SAME.as_millis()).unwrap_or(0);
-        let place = all.iter().position(|old| old.code == seen.code);
-        let mut entry = match place {
-            Some(place) => all.remove(place),
-            None => XidSeen {
-                code: seen.code,
-                count: 0,
-                first: at,
-                last: at,
-                meaning: known
-                    .map_or("NVIDIA's catalogue does not have it.", |xid| xid.meaning)
-                    .to_owned(),
-                action: known.map_or("", |xid| xid.remedy.sentence()).to_owned(),
-                pid: None,
-                process: None,
-                detail: String::new(),
-            },
-        };
-        let second_word = entry.count > 0
-            && since(&entry) < same
-            && (seen.detail.is_empty() != entry.detail.is_empty());
+        let code = u32::from(seen.code);
+        let place = all.iter().position(|old| old.shown.code == code);
+        let fresh = || Noted { shown: first(code, at), verdict };
+        let mut noted = place.map_or_else(fresh, |place| all.remove(place));
+        let shown = &mut noted.shown;
+        let since = at.as_ms().saturating_sub(shown.last.as_ms());
+        let second_word = shown.count > 0
+            && since < i64::try_from(SAME.as_millis()).unwrap_or(0)
+            && seen.detail.is_empty() != shown.detail.is_empty();
         if !second_word {
-            entry.count += 1;
-            entry.last = at;
+            shown.count += 1;
+            shown.last = at;
         }
-        if !seen.detail.is_empty() {
-            (entry.pid, entry.process, entry.detail) = (seen.pid, seen.process, seen.detail);
+        if !seen.detail.is_empty() || shown.count == 1 {
+            (shown.pid, shown.process, shown.detail) = (seen.pid, seen.process, seen.detail);
+            if let Some(verdict) = verdict {
+                shown.name = Some(verdict.name.to_owned());
+                shown.report_as = verdict.provider_category.map(str::to_owned);
+                verdict.meaning.clone_into(&mut shown.meaning);
+                verdict.remedy.sentence().clone_into(&mut shown.action);
+            }
+            noted.verdict = verdict;
         }
-        all.push(entry);
+        all.push(noted);
         if all.len() > XIDS {
             all.remove(0);
         }
@@ -353,6 +356,23 @@ impl State {
         self.phase = Phase::Waiting { until: now.mono + pause };
         // A round of a child that is gone is no news.
         self.round = None;
+    }
+}
+
+/// An Xid that nothing is known of yet.
+fn first(code: u32, at: Time) -> XidSeen {
+    XidSeen {
+        code,
+        count: 0,
+        first: at,
+        last: at,
+        name: None,
+        report_as: None,
+        meaning: "NVIDIA's catalogue does not have it.".to_owned(),
+        action: String::new(),
+        pid: None,
+        process: None,
+        detail: String::new(),
     }
 }
 

@@ -29,7 +29,8 @@ pub(super) fn seen(state: &State, now: Moment) -> Seen {
     }
     gpus.sort_by(|a, b| a.summary.pci.cmp(&b.summary.pci));
     for gpu in &mut gpus {
-        gpu.xids = state.xids.get(&gpu.summary.pci).cloned().unwrap_or_default();
+        let noted = state.xids.get(&gpu.summary.pci);
+        gpu.xids = noted.into_iter().flatten().map(|one| one.shown.clone()).collect();
     }
     let driver = driver(state, &gpus, fresh.is_some());
     let mut seen = Seen {

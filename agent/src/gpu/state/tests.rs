@@ -151,7 +151,7 @@ fn a_lost_gpu_is_opened_anew_after_five_minutes() {
     }
 }
 
-fn kernel_xid(code: u32, detail: &str) -> Event {
+fn kernel_xid(code: u16, detail: &str) -> Event {
     let seen = line::Seen {
         pci: "0000:01:00".to_owned(),
         code,
@@ -173,11 +173,11 @@ fn an_xid_that_kernel_and_driver_tell_of_counts_once() {
     state.step(at(20), driver_xid(31));
     state.step(at(20), kernel_xid(31, "MMU Fault"));
     let seen = &state.xids[PCI[0]];
-    assert_eq!((seen.len(), seen[0].count), (1, 1));
-    assert_eq!((seen[0].pid, seen[0].detail.as_str()), (Some(9), "MMU Fault"));
+    assert_eq!((seen.len(), seen[0].shown.count), (1, 1));
+    assert_eq!((seen[0].shown.pid, seen[0].shown.detail.as_str()), (Some(9), "MMU Fault"));
     // Twice in the kernel's log is twice.
     state.step(at(20), kernel_xid(31, "another"));
-    assert_eq!(state.xids[PCI[0]][0].count, 2);
+    assert_eq!(state.xids[PCI[0]][0].shown.count, 2);
     for code in 1000..1100 {
         state.step(at(30), driver_xid(code));
     }
