@@ -13,9 +13,11 @@ use std::os::fd::AsFd;
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use stationd::attend::channels::SOCKET;
 use stationd::base::frames::{GOING_AWAY, close, close_masked};
 use stationd::base::limits;
+use stationd::os::process;
 use stationd::os::socket::handed;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
@@ -45,7 +47,7 @@ fn first_bit((at, byte): (usize, u8)) -> u8 {
 struct Rig {
     place: tempfile::TempDir,
     jupyter: UnixListener,
-    _attendant: Child,
+    attendant: Child,
 }
 
 /// Jupyter's end of one websocket.
@@ -59,6 +61,15 @@ struct Station {
     acks: pipe::Sender,
 }
 
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // It ends its program, and then itself.
+        if let Some(pid) = self.attendant.id().and_then(|pid| i32::try_from(pid).ok()) {
+            process::signal(pid, Signal::SIGTERM).unwrap();
+        }
+    }
+}
+
 impl Rig {
     async fn start() -> Self {
         let place = tempfile::tempdir().unwrap();
@@ -68,7 +79,6 @@ impl Rig {
             .arg(place.path())
             .args(["--", "/bin/sleep", "600"])
             .stdin(Stdio::null())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let socket = place.path().join(SOCKET);
@@ -78,7 +88,7 @@ impl Rig {
             }
         };
         within(listens).await;
-        Self { place, jupyter, _attendant: attendant }
+        Self { place, jupyter, attendant }
     }
 
     /// stationd asks for a websocket.
