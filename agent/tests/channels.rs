@@ -314,11 +314,30 @@ async fn nobody_comes_back_after_a_close() {
     station.gets(&text(0)).await;
     station.stream.write_all(&close_masked(GOING_AWAY)).await.unwrap();
     kernel.hears(&close_masked(GOING_AWAY)).await;
-    drop(station);
-    drop(kernel);
-    let (mut kernel, mut station) = rig.open("s").await;
+    // Somebody who comes before Jupyter has answered waits for that, and gets a new websocket.
+    let mut next = rig.ask("s", SAME).await;
+    assert_eq!(within(station.stream.read_to_end(&mut Vec::new())).await.unwrap(), 0);
+    drop((station, kernel));
+    let mut kernel = rig.answer(&accepted("")).await;
+    next.head().await;
     kernel.says(&text(1)).await;
-    station.gets(&text(1)).await;
+    next.gets(&text(1)).await;
+}
+
+#[tokio::test]
+async fn nobody_is_put_on_a_websocket_that_jupyter_closes() {
+    let rig = Rig::start().await;
+    let (mut kernel, mut station) = rig.open("s").await;
+    kernel.says(&close(1000)).await;
+    station.gets(&close(1000)).await;
+    drop(station);
+    let mut next = rig.ask("s", SAME).await;
+    kernel.hears(&close_masked(GOING_AWAY)).await;
+    drop(kernel);
+    let mut kernel = rig.answer(&accepted("")).await;
+    next.head().await;
+    kernel.says(&text(1)).await;
+    next.gets(&text(1)).await;
 }
 
 #[tokio::test]
