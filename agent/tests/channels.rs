@@ -13,9 +13,11 @@ use std::os::fd::AsFd;
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use stationd::attend::channels::SOCKET;
 use stationd::base::frames::{GOING_AWAY, close, close_masked};
 use stationd::base::limits;
+use stationd::os::process;
 use stationd::os::socket::handed;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
@@ -45,7 +47,7 @@ fn first_bit((at, byte): (usize, u8)) -> u8 {
 struct Rig {
     place: tempfile::TempDir,
     jupyter: UnixListener,
-    _attendant: Child,
+    attendant: Child,
 }
 
 /// Jupyter's end of one websocket.
@@ -59,6 +61,15 @@ struct Station {
     acks: pipe::Sender,
 }
 
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // It ends its program, and then itself.
+        if let Some(pid) = self.attendant.id().and_then(|pid| i32::try_from(pid).ok()) {
+            process::signal(pid, Signal::SIGTERM).unwrap();
+        }
+    }
+}
+
 impl Rig {
     async fn start() -> Self {
         let place = tempfile::tempdir().unwrap();
@@ -68,7 +79,6 @@ impl Rig {
             .arg(place.path())
             .args(["--", "/bin/sleep", "600"])
             .stdin(Stdio::null())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let socket = place.path().join(SOCKET);
@@ -78,7 +88,7 @@ impl Rig {
             }
         };
         within(listens).await;
-        Self { place, jupyter, _attendant: attendant }
+        Self { place, jupyter, attendant }
     }
 
     /// stationd asks for a websocket.
@@ -304,11 +314,30 @@ async fn nobody_comes_back_after_a_close() {
     station.gets(&text(0)).await;
     station.stream.write_all(&close_masked(GOING_AWAY)).await.unwrap();
     kernel.hears(&close_masked(GOING_AWAY)).await;
-    drop(station);
-    drop(kernel);
-    let (mut kernel, mut station) = rig.open("s").await;
+    // Somebody who comes before Jupyter has answered waits for that, and gets a new websocket.
+    let mut next = rig.ask("s", SAME).await;
+    assert_eq!(within(station.stream.read_to_end(&mut Vec::new())).await.unwrap(), 0);
+    drop((station, kernel));
+    let mut kernel = rig.answer(&accepted("")).await;
+    next.head().await;
     kernel.says(&text(1)).await;
-    station.gets(&text(1)).await;
+    next.gets(&text(1)).await;
+}
+
+#[tokio::test]
+async fn nobody_is_put_on_a_websocket_that_jupyter_closes() {
+    let rig = Rig::start().await;
+    let (mut kernel, mut station) = rig.open("s").await;
+    kernel.says(&close(1000)).await;
+    station.gets(&close(1000)).await;
+    drop(station);
+    let mut next = rig.ask("s", SAME).await;
+    kernel.hears(&close_masked(GOING_AWAY)).await;
+    drop(kernel);
+    let mut kernel = rig.answer(&accepted("")).await;
+    next.head().await;
+    kernel.says(&text(1)).await;
+    next.gets(&text(1)).await;
 }
 
 #[tokio::test]

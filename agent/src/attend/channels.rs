@@ -12,7 +12,9 @@
 //! Jupyter sees nothing of a stationd that comes back: its websocket stays open meanwhile. It is
 //! closed by us only where nobody comes; what is kept then stands before what Jupyter replays.
 //! An acknowledgement is a number of bytes, written whole or not at all, after the client's socket
-//! has taken them: what a killed stationd has written can still be read.
+//! has taken them: what a killed stationd has written can still be read. A stationd that is killed
+//! between these two writes doubles the last piece, of 16 KiB at most. What the client's socket has
+//! is the network's: a reset (the client's bytes unread at the kill) may take what is on its way.
 //!
 //! Invariants: messages go to the client in the order of the app and whole; one is said again only
 //! if it was not acknowledged. A request is answered for Jupyter only if it equals one that Jupyter

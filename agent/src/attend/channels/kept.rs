@@ -57,6 +57,11 @@ impl Kept {
         self.bytes.is_empty()
     }
 
+    /// The app has said its Close.
+    pub(super) fn closed(&self) -> bool {
+        self.frames.closed()
+    }
+
     /// What the app says next.
     pub(super) fn said(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {

@@ -155,9 +155,10 @@ impl Line {
     }
 
     /// Whether a newcomer can go on where the last client has stopped.
-    pub(super) fn goes_on_with(&self, newcomer: &Newcomer) -> bool {
+    pub(super) fn goes_on_with(&self, newcomer: &Newcomer, kept: &Kept) -> bool {
         let same = newcomer.asked.is_judged_as(&self.asked);
-        self.app.is_some() && !self.closing && same && self.up.between_messages()
+        let ends = self.closing || self.up.closed() || kept.closed();
+        self.app.is_some() && !ends && same && self.up.between_messages()
     }
 
     /// Goes on with a newcomer. False if that has left already.

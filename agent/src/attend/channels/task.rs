@@ -187,7 +187,7 @@ async fn settle(line: &mut Line, kept: &mut Kept) -> bool {
         return false;
     }
     if let Some(newcomer) = line.next.take() {
-        if line.goes_on_with(&newcomer) {
+        if line.goes_on_with(&newcomer, kept) {
             let went_on = line.attach(newcomer);
             if went_on {
                 tell(kept.rewind());
