@@ -12,7 +12,6 @@ use station_proto::gpu::{DriverState, GpuHealth, Gpus as Shown};
 use station_proto::heartbeat::Heartbeat;
 use station_tests::gpus::Gpus;
 use station_tests::kernel::{Kernel, api};
-use station_tests::process;
 use station_tests::station::{App, Station};
 
 /// Two rounds and a look at the files, on a loaded machine.
@@ -79,7 +78,7 @@ async fn a_machine_without_gpus_starts_nobody_and_says_nothing() -> Result<()> {
     let heartbeat = station.heartbeat().await?;
     assert!(heartbeat.status.gpus.is_empty() && heartbeat.samples.gpus.is_empty());
     assert!(!heartbeat.status.conditions.iter().any(|one| one.kind.starts_with("Gpu")));
-    assert_eq!(process::of_home_with(station.folder(), "probe gpu"), [0; 0]);
+    assert_eq!(gpus.processes("probe gpu"), [0; 0]);
     Ok(())
 }
 
@@ -135,6 +134,7 @@ async fn a_driver_that_comes_late_changes_and_goes_is_noticed_without_a_restart(
     gpus.load(Some("580.159.04"))?;
     let heartbeat = wait_health(&station, &[GpuHealth::Healthy]).await?;
     assert!(!missing(&heartbeat));
+    assert_eq!(gpus.processes("probe gpu").len(), 1);
     // An upgrade of the packages with the old module still loaded, then with the new one.
     let differ = json!({ "fn": "nvmlInit_v2", "ret": 18 });
     gpus.script(&json!({ "devices": [{}], "faults": [differ] }))?;
@@ -145,7 +145,7 @@ async fn a_driver_that_comes_late_changes_and_goes_is_noticed_without_a_restart(
     wait_health(&station, &[GpuHealth::Healthy]).await?;
     gpus.load(None)?;
     station.wait_for("the missing driver", SOON, missing).await?;
-    assert_eq!(process::of_home_with(station.folder(), "probe gpu"), [0; 0]);
+    assert_eq!(gpus.processes("probe gpu"), [0; 0]);
     Ok(())
 }
 

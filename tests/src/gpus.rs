@@ -67,6 +67,11 @@ impl Gpus {
         format!("GPU-00000000-0000-0000-0000-{number:012}")
     }
 
+    /// The processes that ask the driver, and stationd itself, by `word` in their command line.
+    pub fn processes(&self, word: &str) -> Vec<i32> {
+        process::of_home_with(&self.inside, word)
+    }
+
     fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let path = self.folder.join(path);
         fs::create_dir_all(path.parent().context("a file in a folder")?)?;

@@ -14,7 +14,6 @@ use super::super::process::{cpu_seconds, pss_kib, sleep, to_f64};
 use super::super::report::{OURS, Row, Samples};
 use super::super::{Plan, say};
 use crate::gpus::Gpus;
-use crate::process;
 use crate::station::{App, Station};
 
 const GPUS: usize = 8;
@@ -38,7 +37,7 @@ async fn measure(plan: &Plan) -> Result<Vec<Row>> {
     station.environment = gpus.environment();
     station.launch().await?;
     station.wait_for("eight GPUs", SOON, healthy).await?;
-    costs(&station, &mut samples).await?;
+    costs(&station, &gpus, &mut samples).await?;
     for round in 1..=plan.rounds {
         say(&format!("heartbeats, round {round} of {}", plan.rounds));
         gpus.script(&json!({ "devices": vec![json!({}); GPUS] }))?;
@@ -71,8 +70,8 @@ fn hangs(heartbeat: &Heartbeat) -> bool {
 }
 
 /// Memory and CPU of stationd with the process that asks the driver, and bytes of what is polled.
-async fn costs(station: &Station, samples: &mut Samples) -> Result<()> {
-    let roles = || process::of_home_with(station.folder(), "stationd");
+async fn costs(station: &Station, gpus: &Gpus, samples: &mut Samples) -> Result<()> {
+    let roles = || gpus.processes("stationd");
     say("60 s to settle, 60 s to watch");
     sleep(SETTLE);
     samples.add("rss_8gpu_mib", "MiB", OURS, pss_kib(&roles()) / 1024.0);
