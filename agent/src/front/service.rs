@@ -97,6 +97,10 @@ impl Service {
         if in_query != FromQuery::None && policy == Policy::App && opens_page(&request) {
             return Step::Ready(Some(self.without_token(&request, &caller, &in_query)));
         }
+        if asks_websocket(request.headers()) {
+            // For whoever relays it: see the type.
+            request.extensions_mut().insert(Arc::clone(&self.watch.hold));
+        }
         match found {
             Found::Route(route) => Step::Handler(route.handler.handle(request, caller)),
             Found::OtherMethods(_, methods) => Step::Ready(Some(other_method(&methods))),

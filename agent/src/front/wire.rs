@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::server::TlsStream;
 
+use crate::os::socket::hold::Hold;
 use framing::{Fault, Framing, Phase};
 
 /// What is known about a connection from the bytes alone.
@@ -39,6 +40,8 @@ pub struct Watch {
     answering: AtomicU32,
     /// Requests that came to an answer, this one included.
     served: AtomicU32,
+    /// Lets a tunnel hold back what it writes.
+    pub(super) hold: Arc<Hold>,
 }
 
 impl Watch {
@@ -136,6 +139,13 @@ impl Wire {
     pub(super) fn new(stream: Stream, watch: Arc<Watch>, slot: OwnedSemaphorePermit) -> Self {
         Self { stream, framing: Framing::default(), watch, _slot: slot }
     }
+
+    fn apply_hold(&self) {
+        self.watch.hold.apply(match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        });
+    }
 }
 
 impl AsyncRead for Wire {
@@ -169,17 +179,22 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        this.apply_hold();
+        match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let polled = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        };
+        this.apply_hold();
+        polled
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

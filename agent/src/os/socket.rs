@@ -2,6 +2,7 @@
 
 pub mod calls;
 pub mod handed;
+pub mod hold;
 pub mod http;
 
 use std::fs;

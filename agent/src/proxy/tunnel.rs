@@ -45,6 +45,7 @@ use crate::attend::channels::Key;
 use crate::base::frames::{self, Seen};
 use crate::base::limits;
 use crate::os::clock;
+use crate::os::socket::hold::Hold;
 use crate::proxy::forward::{self, ForwardError, Upload};
 use crate::proxy::headers::rewrite::Below;
 use crate::proxy::headers::{self, Back};
@@ -80,7 +81,8 @@ async fn reach(
         && let Ok(place) = Arc::clone(&inner.kept).try_acquire_owned()
         && let Some((link, acks)) = pool.connect_kept(channels).await
     {
-        return Ok((link, Some((acks, place))));
+        let hold = request.extensions().get::<Arc<Hold>>().map(Arc::clone);
+        return Ok((link, Some((acks.with(hold), place))));
     }
     Ok((pool.connect(Names::AsBrowsers).await?, None))
 }

@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
@@ -11,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
 use crate::os::socket::handed;
+use crate::os::socket::hold::Hold;
 
 /// The writing end of a pipe whose other end the attendant reads.
 #[derive(Debug)]
@@ -24,6 +26,9 @@ pub(in crate::proxy) struct Acks {
     said: u64,
     /// What is written from now on is not the app's.
     over: bool,
+    /// Keeps from the client what is not acknowledged yet. Else it might see to our end in between, and
+    /// the kernel of the system lets a process that it wakes run first.
+    hold: Option<Arc<Hold>>,
 }
 
 impl Acks {
@@ -31,7 +36,27 @@ impl Acks {
     pub(in crate::proxy) async fn hand_over(stream: &UnixStream) -> io::Result<Self> {
         let (pipe, other_end) = pipe::pipe()?;
         handed::give(stream, other_end.as_fd()).await?;
-        Ok(Self { pipe: Some(pipe), written: 0, through: 0, said: 0, over: false })
+        Ok(Self { pipe: Some(pipe), written: 0, through: 0, said: 0, over: false, hold: None })
+    }
+
+    /// With the client's connection, if that can hold back what is written.
+    pub(super) fn with(mut self, hold: Option<Arc<Hold>>) -> Self {
+        self.hold = hold;
+        self
+    }
+
+    /// Before something is written: the client is not to see it yet.
+    pub(super) fn hold(&self) {
+        if let Some(hold) = &self.hold {
+            hold.hold();
+        }
+    }
+
+    /// It may, with the next flush.
+    pub(super) fn let_go(&self) {
+        if let Some(hold) = &self.hold {
+            hold.let_go();
+        }
     }
 
     pub(super) fn wrote(&mut self, bytes: usize) {

@@ -177,6 +177,8 @@ impl Half {
             }
             if let Some(acks) = &mut self.acks {
                 ready!(acks.poll_say(cx));
+                acks.let_go();
+                ready!(Pin::new(&mut *to).poll_flush(cx))?;
             }
             let Some(buffer) = &self.buffer else { return Poll::Ready(Ok(())) };
             let left = buffer.bytes.get(self.start..self.end).unwrap_or_default();
@@ -185,16 +187,28 @@ impl Half {
                 self.unflushed = self.acks.is_none();
                 continue;
             }
-            let piece = if self.acks.is_some() { left.get(..RECORD).unwrap_or(left) } else { left };
-            let written = ready!(Pin::new(&mut *to).poll_write(cx, piece))?;
+            let written = match &mut self.acks {
+                None => ready!(Pin::new(&mut *to).poll_write(cx, left))?,
+                Some(acks) => {
+                    acks.hold();
+                    let piece = left.get(..RECORD).unwrap_or(left);
+                    let polled = Pin::new(&mut *to).poll_write(cx, piece);
+                    if polled.is_pending() {
+                        // What was written before waits for nothing.
+                        acks.let_go();
+                        ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                        return Poll::Pending;
+                    }
+                    let written = ready!(polled)?;
+                    acks.wrote(written);
+                    self.unflushed = true;
+                    written
+                }
+            };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.start += written;
-            if let Some(acks) = &mut self.acks {
-                acks.wrote(written);
-                self.unflushed = true;
-            }
         }
     }
 }
