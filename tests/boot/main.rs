@@ -4,7 +4,6 @@
 //! that `scripts/package` has built; the step `boot` of `scripts/test` does all of it.
 #![cfg(test)]
 
-mod apps;
 mod gpus;
 mod install;
 mod lives;
