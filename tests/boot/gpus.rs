@@ -22,14 +22,14 @@ fn health(heartbeat: &Heartbeat) -> Vec<GpuHealth> {
 async fn the_probe_asks_the_driver_and_stationd_only_hears_of_it() {
     let machine = fresh().await.unwrap();
     let gpus = Gpus::on_machine(machine.path(FOLDER), FOLDER, 2).unwrap();
-    let lines: String = gpus
+    let lines: Vec<String> = gpus
         .environment()
         .iter()
         .map(|(name, value)| format!("Environment={name}={value}\n"))
         .collect();
     for unit in ["stationd", "stationd-probe"] {
         let path = format!("/etc/systemd/system/{unit}.service.d/gpu.conf");
-        write(&machine, &path, &format!("[Service]\n{lines}")).unwrap();
+        write(&machine, &path, &format!("[Service]\n{}", lines.concat())).unwrap();
     }
     configure(&machine, "").unwrap();
     install(&machine, VERSION).await.unwrap();

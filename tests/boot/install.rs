@@ -1,5 +1,6 @@
 //! From an empty machine to a running cell: unattended, with the rights that each part should have.
 
+mod apps;
 mod cloud;
 
 use station_proto::app::AppPhase;
