@@ -222,8 +222,13 @@ impl State {
             let gone = |code: Code| {
                 matches!(code, codes::GPU_IS_LOST | codes::GPU_NOT_FOUND | codes::RESET_REQUIRED)
             };
-            lost |=
+            let away =
                 reading.closed.is_some() || gpu.failed_calls.iter().any(|failed| gone(failed.code));
+            if !away {
+                // It was reset, and answers again.
+                self.fallen.retain(|fallen| fallen != pci);
+            }
+            lost |= away;
             let reasons = gpu.clocks.reasons.as_deref().unwrap_or_default();
             let has = |names: &[&str]| reasons.iter().any(|one| names.contains(&one.as_str()));
             let slowed = self.slowed.entry(pci.clone()).or_default();

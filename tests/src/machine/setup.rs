@@ -70,7 +70,7 @@ pub fn bring(machine: &Machine, version: &str) -> Result<String> {
 pub async fn install(machine: &Machine, version: &str) -> Result<()> {
     let package = bring(machine, version)?;
     machine
-        .must(&format!("exec <&-; DEBIAN_FRONTEND=noninteractive dpkg --install {package}"))
+        .must(&format!("DEBIAN_FRONTEND=noninteractive dpkg --install {package} </dev/null"))
         .await?;
     Ok(())
 }

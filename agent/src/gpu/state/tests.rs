@@ -198,3 +198,14 @@ fn heat_counts_round_by_round() {
     assert_eq!(hot(&mut state, 30, "hw_power_brake_slowdown"), (1, 0));
     assert_eq!(hot(&mut state, 40, "gpu_idle"), (0, 0));
 }
+
+#[test]
+fn a_gpu_that_fell_off_the_bus_is_lost_until_it_answers_again() {
+    let mut state = answering();
+    let line = line::Line::FallenOffBus { pci: Some("0000:02:00".to_owned()) };
+    state.step(at(5), Event::Kernel(line, at(5)));
+    state.step(at(11), round(Some(codes::GPU_IS_LOST)));
+    assert_eq!(state.fallen, [PCI[1]], "it does not answer");
+    state.step(at(21), round(Some(codes::NOT_SUPPORTED)));
+    assert_eq!(state.fallen, [""; 0], "it was reset");
+}
