@@ -10,9 +10,6 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use stationd::os::file::write_atomic;
 
-/// How far its kernel counts.
-pub const COUNTED: usize = 20_000;
-
 /// What the stand-in does from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
