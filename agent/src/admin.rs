@@ -29,6 +29,7 @@ use station_proto::api::{DownReport, LoginLink};
 use station_proto::app::{AppActivity, AppLogs};
 use station_proto::gpu::{GpuCall, GpuSample, Gpus};
 use station_proto::heartbeat::Status;
+use station_proto::history::History;
 use station_proto::node::Samples;
 use station_proto::problem::Problem;
 use station_proto::token::{NewToken, Token, TokenRequest};
@@ -70,6 +71,8 @@ pub trait Control: Send + Sync {
     fn down(&self) -> Answer<DownReport>;
     /// The Prometheus text of this moment.
     fn metrics(&self) -> String;
+    /// The last so many steps of a few figures.
+    fn history(&self, steps: usize) -> History;
 }
 
 /// Everything that the API answers from.
@@ -107,6 +110,7 @@ fn described() -> OpenApiRouter<Sources> {
         .routes(routes!(status::samples))
         .routes(routes!(status::mounts))
         .routes(routes!(status::metrics))
+        .routes(routes!(status::history::show))
         .routes(routes!(status::gpus::show))
         .routes(routes!(status::gpus::calls))
         .routes(routes!(apps::list))

@@ -23,6 +23,7 @@ pub mod admin;
 pub mod config;
 pub mod heartbeat;
 pub mod lifecycle;
+pub mod metrics;
 pub mod web;
 // floor 4
 pub mod wiring;

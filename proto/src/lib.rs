@@ -12,6 +12,7 @@ pub mod condition;
 pub mod event;
 pub mod gpu;
 pub mod heartbeat;
+pub mod history;
 pub mod mount;
 pub mod node;
 pub mod problem;

@@ -2,6 +2,7 @@
 
 mod apps;
 mod cloud;
+mod libraries;
 
 use station_proto::app::AppPhase;
 use station_proto::heartbeat::{Heartbeat, Phase};
@@ -55,7 +56,7 @@ async fn cloud_init_makes_a_workstation_and_every_part_has_its_own_rights() {
     for page in ["man8/stationd.8.gz", "man1/stationctl-app-logs.1.gz"] {
         assert!(files.contains(page), "{files}");
     }
-    let owned: Vec<&str> = files.lines().filter(|file| file.starts_with("/etc")).collect();
+    let owned: Vec<&str> = files.lines().filter(|file| file.starts_with("/etc/stationd")).collect();
     assert!(owned.is_empty(), "{owned:?}");
 }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod scenarios;

@@ -15,7 +15,7 @@ use station_tests::kernel::{Kernel, api};
 use station_tests::station::{App, Station};
 
 /// Two rounds and a look at the files, on a loaded machine.
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 async fn station(gpus: &Gpus) -> Result<Station> {
     let mut station = Station::prepare(App::None, "")?;
@@ -38,7 +38,7 @@ fn conditions<'a>(heartbeat: &'a Heartbeat, kind: &str) -> Vec<&'a Condition> {
 }
 
 /// Waits until the GPUs are as healthy as that.
-async fn wait_health(station: &Station, expected: &[GpuHealth]) -> Result<Heartbeat> {
+pub(crate) async fn wait_health(station: &Station, expected: &[GpuHealth]) -> Result<Heartbeat> {
     station.wait_for("the health", SOON, |now| health(now) == expected).await
 }
 

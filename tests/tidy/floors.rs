@@ -26,6 +26,7 @@ const FLOORS: &[(&str, (u8, u8))] = &[
     ("inventory", (2, 0)),
     ("config", (3, 0)),
     ("heartbeat", (3, 1)),
+    ("metrics", (3, 1)),
     ("web", (3, 1)),
     ("lifecycle", (3, 1)),
     ("diagnose", (3, 1)),

@@ -60,6 +60,7 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/v1/gpus/calls", Need::Read, READ),
     rule("GET", "/v1/events", Need::Read, READ),
     rule("GET", "/metrics", Need::Read, READ),
+    rule("GET", "/v1/history", Need::Read, READ),
     rule("GET", "/v1/apps", Need::Read, READ),
     rule("GET", "/v1/apps/{name}", Need::Read, READ),
     rule("GET", "/v1/apps/{name}/activity", Need::Read, READ),

@@ -1,6 +1,7 @@
 //! `GET /v1/heartbeat`, its parts, and `/metrics`.
 
 pub mod gpus;
+pub mod history;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +20,13 @@ use utoipa::IntoParams;
 use super::Sources;
 use super::answers::{Asked, Failure, problem};
 use crate::heartbeat::{etag, lease as compose_lease};
+use crate::metrics;
 use crate::os::clock;
 
 /// The longest wait that a poller may ask for.
 const WAIT_MAX_SECONDS: u64 = 60;
+
+const OPEN_METRICS: &str = "application/openmetrics-text";
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -84,12 +88,19 @@ pub async fn mounts(State(sources): State<Sources>) -> Json<Vec<Mount>> {
     Json(sources.status.borrow().mounts.clone())
 }
 
-/// Prometheus metrics in the text format.
+/// Prometheus metrics: as OpenMetrics for whoever accepts it, in the older text format otherwise.
 #[utoipa::path(get, path = "/metrics", responses(
-    (status = 200, body = String, content_type = "application/openmetrics-text")))]
-pub async fn metrics(State(sources): State<Sources>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], sources.control.metrics()).into_response()
+    (status = 200, content(
+        (String = "application/openmetrics-text"), (String = "text/plain")))))]
+pub async fn metrics(State(sources): State<Sources>, headers: HeaderMap) -> Response {
+    let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|one| one.to_str().ok());
+    let (kind, text) = if accepted.any(|one| one.contains(OPEN_METRICS)) {
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", sources.control.metrics())
+    } else {
+        let text = metrics::classic(&sources.control.metrics());
+        ("text/plain; version=0.0.4; charset=utf-8", text)
+    };
+    ([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], text).into_response()
 }
 
 /// Answers 304 while the poller holds the present status, and waits for a change if asked to.

@@ -12,4 +12,5 @@ pub(super) mod front_to_identity;
 pub(super) mod front_to_proxy;
 pub(super) mod front_to_web;
 pub(super) mod gpu_to_heartbeat;
+pub(super) mod parts_to_metrics;
 pub(super) mod proxy_to_parts;

@@ -23,8 +23,9 @@ use crate::front::gate::Names;
 use crate::front::routes::Routes;
 use crate::front::{self, Config};
 use crate::identity::{AppCookie, SessionCookie};
+use crate::metrics::Metrics;
 use crate::os::{clock, process};
-use crate::proxy::metrics::Metrics;
+use crate::proxy::metrics::Metrics as Counters;
 use crate::proxy::{self, Table};
 
 pub(super) use bound::Bound;
@@ -36,11 +37,11 @@ pub(super) fn host_name() -> String {
 }
 
 /// The registry with every metric of this release, and the ends that count.
-pub(super) fn metrics() -> (Registry, Metrics) {
-    let mut registry = Registry::with_prefix("stationd");
+pub(super) fn metrics() -> (Registry, Counters) {
+    let mut registry = Metrics::registry();
     let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "The release that runs", build);
-    let proxy = Metrics::register(registry.sub_registry_with_prefix("proxy"));
+    let proxy = Counters::register(registry.sub_registry_with_prefix("proxy"));
     (registry, proxy)
 }
 
@@ -50,7 +51,7 @@ pub(super) fn spawn(
     bound: Bound,
     v1: axum::Router,
     shown: Shown,
-    metrics: Metrics,
+    metrics: Counters,
 ) -> Option<watch::Sender<Arc<Names>>> {
     let loopback = bound.loopback();
     let Bound { listener, tls, closed, url, mismatch: _ } = bound;

@@ -5,7 +5,6 @@ pub(super) mod folders;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::registry::Registry;
 use station_proto::heartbeat::Status;
 use station_proto::node::Samples;
 use tokio::net::UnixListener;
@@ -13,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::edges::admin_to_parts::Parts;
+use super::edges::parts_to_metrics::Recorder;
 use super::edges::{config_to_apps, config_to_privileged};
 use super::public::{self, Bound};
 use super::{Outside, StartError, facts, log, reload};
@@ -193,11 +193,13 @@ impl Common<'_> {
             samples: host::spawn(&self.tasks, samples),
         };
         self.apps_known(shown.status.clone()).await;
-        let (registry, metrics) = public::metrics();
+        let (counters, metrics) = public::metrics();
+        let recorder = Recorder::new(counters, shown.clone(), gpu.seen.clone());
+        recorder.spawn(&self.tasks);
         let (down, again) = (CancellationToken::new(), CancellationToken::new());
         let (public_url, public_url_rx) = watch::channel(bound.url.clone());
         let ends = (facts.clone(), down.clone());
-        let control = self.control(&bound, public_url_rx, (registry, gpu), ends);
+        let control = self.control(&bound, public_url_rx, (recorder, gpu), ends);
         let router = admin::router(self.sources(&shown, control));
         admin::socket::serve(&self.tasks, socket, router.clone(), self.owners());
         let names = public::spawn(&self, bound, router, shown, metrics);
@@ -224,7 +226,7 @@ impl Common<'_> {
         &self,
         bound: &Bound,
         public_url: watch::Receiver<String>,
-        (registry, gpu): (Registry, gpu::Handle),
+        (recorder, gpu): (Recorder, gpu::Handle),
         (facts, ended): (watch::Sender<Facts>, CancellationToken),
     ) -> Parts {
         Parts {
@@ -235,7 +237,7 @@ impl Common<'_> {
             public_url,
             port: bound.port(),
             loopback: bound.loopback(),
-            registry: Arc::new(registry),
+            recorder,
             gpu,
             tasks: self.tasks.clone(),
             facts,

@@ -1,20 +1,20 @@
 //! The orders that the API gives to the other parts.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret;
 use station_proto::api::{DownReport, LoginLink};
 use station_proto::app::{AppActivity, AppLogs};
 use station_proto::gpu::{GpuCall, GpuSample, Gpus};
+use station_proto::history::History;
 use station_proto::problem::Problem;
 use station_proto::time::Time;
 use station_proto::token::{NewToken, Token, TokenRequest};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::parts_to_metrics::Recorder;
 use super::{admin_to_identity, gpu_to_heartbeat};
 use crate::admin::answers::{no_such_app, problem};
 use crate::admin::{Answer, AppAction, Control};
@@ -41,7 +41,7 @@ pub(in crate::wiring) struct Parts {
     /// 0 if there is no public listener.
     pub port: u16,
     pub loopback: bool,
-    pub registry: Arc<Registry>,
+    pub recorder: Recorder,
     pub gpu: gpu::Handle,
     pub tasks: Tasks,
     pub facts: watch::Sender<Facts>,
@@ -178,11 +178,11 @@ impl Control for Parts {
     }
 
     fn metrics(&self) -> String {
-        let mut text = String::new();
-        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
-            tracing::warn!("the metrics could not be written");
-        }
-        text
+        self.recorder.text()
+    }
+
+    fn history(&self, steps: usize) -> History {
+        self.recorder.history(steps)
     }
 }
 
