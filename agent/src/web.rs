@@ -35,7 +35,9 @@ mod tests {
     use station_proto::app::{App, AppPhase, KernelEnd};
     use station_proto::cause::{Cause, CauseKind};
     use station_proto::condition::{Condition, Truth};
+    use station_proto::gpu::{Gpu, GpuProcess, Gpus};
     use station_proto::heartbeat::{Phase, Status};
+    use station_proto::history::{History, Series};
     use station_proto::mount::Mount;
     use station_proto::node::{Cpu, Disk, Memory, Pressure, Samples};
     use station_proto::time::Time;
@@ -147,6 +149,24 @@ mod tests {
         }
     }
 
+    /// A GPU whose every text is `text`.
+    fn gpus(text: &str) -> Gpus {
+        let mut gpu = Gpu::default();
+        (gpu.summary.pci, gpu.summary.name) = (text.to_owned(), Some(text.to_owned()));
+        (gpu.memory.total_mib, gpu.memory.used_mib) = (Some(80_000), Some(20_000));
+        (gpu.load.gpu_percent, gpu.heat.gpu_c) = (Some(97), Some(61));
+        let any = || Some(text.to_owned());
+        let process = GpuProcess { pid: 7, name: any(), user: any(), ..GpuProcess::default() };
+        gpu.processes = Some(vec![GpuProcess { notebook: any(), ..process }]);
+        Gpus { gpus: vec![gpu], ..Gpus::default() }
+    }
+
+    fn history() -> History {
+        let values = vec![Some(3.0), None, Some(50.0), Some(97.5)];
+        let series = Series { name: "cpu_used_percent".to_owned(), gpu: None, values };
+        History { step_s: 30, until: at(0), series: vec![series] }
+    }
+
     /// Every page with every text set to `text`.
     fn all(text: &str) -> Vec<Page> {
         let (status, samples) = (status(text), samples());
@@ -161,7 +181,14 @@ mod tests {
         let refusal =
             Refusal { status: StatusCode::FORBIDDEN, kind: "x", title: text, detail: text };
         let mut pages = vec![
-            home(&Home { status: &status, samples: &samples, etag: text, host: text }),
+            home(&Home {
+                status: &status,
+                samples: &samples,
+                gpus: &gpus(text),
+                history: &history(),
+                etag: text,
+                host: text,
+            }),
             app_starting(&app(text, AppPhase::Starting), Format::Html),
             login_needed(&login, Format::Html),
             link_refused(LinkRefusal::Used, &login, Format::Html),

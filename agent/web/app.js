@@ -105,7 +105,7 @@ async function follow(etag, changed) {
 }
 
 // --- the front page ---
-const sections = ["state", "conditions", "apps", "mounts"];
+const sections = ["state", "conditions", "apps", "machine", "gpus", "mounts"];
 const shown = {}; // the markup of each section as the server last sent it
 
 async function redraw() {
@@ -161,9 +161,11 @@ function showSamples(samples) {
 }
 
 async function sample() {
-  for (;;) {
+  for (let round = 1; ; round += 1) {
     await pause(5000);
     await visible();
+    // What changes without a change of the status: who holds a GPU, and the lines of the last hour.
+    if (round % 6 === 0) await redraw().catch(() => null);
     const answer = await get("/v1/samples").catch(() => null);
     if (answer && answer.ok) showSamples(await answer.json());
     if (answer && answer.status === 401) return;

@@ -150,10 +150,7 @@ fn body(down: &AppDown<'_>, advice: &str) -> Html {
             .push(&words::time(next))
             .raw(").</p>\n");
     }
-    html = html
-        .raw("<p class=\"action\">What to do: ")
-        .text(advice)
-        .raw("</p>\n<p class=\"buttons\">");
+    html = html.push(&words::action(advice)).raw("\n<p class=\"buttons\">");
     html = match app.phase {
         AppPhase::Stopping => html,
         AppPhase::Stopped | AppPhase::Unavailable => html.push(&button(&app.name, "start")),

@@ -2,14 +2,20 @@
 //!
 //! Every section has an id; the script replaces a section when its markup has changed.
 
+mod gpus;
+mod trend;
+
 use http::StatusCode;
 use station_proto::app::{App, AppPhase, KernelEnd};
 use station_proto::cause::Cause;
 use station_proto::condition::{Condition, Truth};
+use station_proto::gpu::Gpus;
 use station_proto::heartbeat::Status;
+use station_proto::history::History;
 use station_proto::mount::Mount;
 use station_proto::node::Samples;
 
+use self::trend::trend;
 use crate::web::html::Html;
 use crate::web::page::{Behaviour, Draft, Format, Page};
 use crate::web::words;
@@ -19,6 +25,9 @@ use crate::web::words;
 pub struct Home<'a> {
     pub status: &'a Status,
     pub samples: &'a Samples,
+    pub gpus: &'a Gpus,
+    /// The last hour.
+    pub history: &'a History,
     /// The `ETag` of `status`: the script waits for the next one.
     pub etag: &'a str,
     /// The `Host` the browser asked for, for the advice on websockets.
@@ -41,7 +50,8 @@ pub fn home(home: &Home<'_>) -> Page {
         .raw("<main>\n<div id=\"notice\" role=\"status\" aria-live=\"polite\"></div>\n")
         .push(&conditions(&status.conditions))
         .push(&apps(&status.apps))
-        .push(&machine(home.samples))
+        .push(&machine(home.samples, home.history))
+        .push(&gpus::gpus(home.gpus, home.history))
         .push(&mounts(&status.mounts))
         .raw(
             "<section id=\"websocket\" hidden><h2>Connection</h2>\
@@ -93,7 +103,7 @@ fn condition(condition: &Condition) -> Html {
     }
     html = html.raw("</h3><p>").text(&condition.message).raw("</p>");
     if !condition.action.is_empty() {
-        html = html.raw("<p class=\"action\">What to do: ").text(&condition.action).raw("</p>");
+        html = html.push(&words::action(&condition.action));
     }
     html.raw("<p class=\"dim\">")
         .text(&condition.reason)
@@ -191,7 +201,7 @@ fn kernel_end(end: &KernelEnd) -> Html {
         .push(&words::time(end.cause.at))
         .raw("</span></summary>");
     let action = if end.cause.action.is_empty() { "nothing" } else { end.cause.action.as_str() };
-    html.raw("<p class=\"action\">What to do: ").text(action).raw("</p></details>\n")
+    html.push(&words::action(action)).raw("</details>\n")
 }
 
 /// The verbs that make sense now.
@@ -232,7 +242,7 @@ pub(super) fn last_end(app: &str, end: &Cause) -> Html {
         .push(&words::time(end.at))
         .raw("</span></summary>");
     if !end.action.is_empty() {
-        html = html.raw("<p class=\"action\">What to do: ").text(&end.action).raw("</p>");
+        html = html.push(&words::action(&end.action));
     }
     if !end.last_lines.is_empty() {
         html = html.push(&log(&end.last_lines));
@@ -247,31 +257,34 @@ pub(super) fn log(lines: &[String]) -> Html {
         .raw("</pre>")
 }
 
-fn machine(samples: &Samples) -> Html {
+fn machine(samples: &Samples, history: &History) -> Html {
+    let none = &Html::new();
     let mut html =
         Html::literal("<section id=\"machine\">\n<h2>Machine</h2>\n<dl class=\"figures\">\n");
     if let Some(cpu) = &samples.cpu {
         let text = format!("{:.0} % of {} cores", cpu.used_percent, cpu.cores);
-        html = html.push(&figure("CPU", "cpu", &text, Some(cpu.used_percent)));
+        let line = trend(history, "cpu_used_percent", None);
+        html = html.push(&figure("CPU", "cpu", &text, Some(cpu.used_percent), &line));
     }
     if let Some([one, five, fifteen]) = samples.load {
         let text = format!("{one:.2} · {five:.2} · {fifteen:.2}");
-        html = html.push(&figure("Load over 1, 5, 15 min", "load", &text, None));
+        html = html.push(&figure("Load over 1, 5, 15 min", "load", &text, None, none));
     }
     if let Some(memory) = &samples.memory {
         let (text, share) = used(memory.total_mib, memory.available_mib);
-        html = html.push(&figure("Memory", "memory", &text, Some(share)));
+        let line = trend(history, "memory_used_percent", None);
+        html = html.push(&figure("Memory", "memory", &text, Some(share), &line));
     }
     if let Some(disk) = &samples.os_disk {
         let (text, share) = used(disk.total_mib, disk.available_mib);
-        html = html.push(&figure("Disk", "disk", &text, Some(share)));
+        html = html.push(&figure("Disk", "disk", &text, Some(share), none));
     }
     if let Some(pressure) = &samples.pressure {
         let text = format!(
             "CPU {:.0} % · memory {:.0} % · disk {:.0} %",
             pressure.cpu_some_percent, pressure.memory_some_percent, pressure.io_some_percent
         );
-        html = html.push(&figure("Time spent waiting for", "pressure", &text, None));
+        html = html.push(&figure("Time spent waiting for", "pressure", &text, None, none));
     }
     html.raw("</dl>\n</section>\n")
 }
@@ -283,8 +296,14 @@ fn used(total_mib: u64, available_mib: u64) -> (String, f64) {
     (text, 100.0 * used as f64 / total_mib.max(1) as f64)
 }
 
-/// A figure with a bar if it is a share; `name` is where the script finds it.
-fn figure(caption: &'static str, name: &'static str, text: &str, share: Option<f64>) -> Html {
+/// A figure with a bar if it is a share, and its last hour; `name` is where the script finds it.
+fn figure(
+    caption: &'static str,
+    name: &'static str,
+    text: &str,
+    share: Option<f64>,
+    trend: &Html,
+) -> Html {
     let html = Html::literal("<div data-figure=\"")
         .raw(name)
         .raw("\"><dt>")
@@ -301,7 +320,7 @@ fn figure(caption: &'static str, name: &'static str, text: &str, share: Option<f
             .raw("\"></meter>"),
         None => html,
     };
-    html.raw("</dd></div>\n")
+    html.push(trend).raw("</dd></div>\n")
 }
 
 fn mounts(mounts: &[Mount]) -> Html {

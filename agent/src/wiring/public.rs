@@ -16,6 +16,7 @@ use super::edges::{
     front_to_web, proxy_to_parts,
 };
 use super::start::{Common, Shown};
+use crate::admin::Control;
 use crate::apps::Apps;
 use crate::base::limits;
 use crate::base::tasks::Tasks;
@@ -49,7 +50,7 @@ pub(super) fn metrics() -> (Registry, Counters) {
 pub(super) fn spawn(
     common: &Common<'_>,
     bound: Bound,
-    v1: axum::Router,
+    (v1, control): (axum::Router, Arc<dyn Control>),
     shown: Shown,
     metrics: Counters,
 ) -> Option<watch::Sender<Arc<Names>>> {
@@ -64,6 +65,7 @@ pub(super) fn spawn(
         boot_id: process::boot_id(),
         status: shown.status,
         samples: shown.samples,
+        control,
         port: address.port(),
         loopback,
     });

@@ -17,7 +17,7 @@ use super::edges::{config_to_apps, config_to_privileged};
 use super::public::{self, Bound};
 use super::{Outside, StartError, facts, log, reload};
 use crate::admin::rules::Owners;
-use crate::admin::{self, Sources};
+use crate::admin::{self, Control, Sources};
 use crate::apps::{self, Apps};
 use crate::base::moment::Moment;
 use crate::base::tasks::{Ended, Tasks};
@@ -200,9 +200,10 @@ impl Common<'_> {
         let (public_url, public_url_rx) = watch::channel(bound.url.clone());
         let ends = (facts.clone(), down.clone());
         let control = self.control(&bound, public_url_rx, (recorder, gpu), ends);
-        let router = admin::router(self.sources(&shown, control));
+        let control: Arc<dyn Control> = Arc::new(control);
+        let router = admin::router(self.sources(&shown, Arc::clone(&control)));
         admin::socket::serve(&self.tasks, socket, router.clone(), self.owners());
-        let names = public::spawn(&self, bound, router, shown, metrics);
+        let names = public::spawn(&self, bound, (router, control), shown, metrics);
         let live = reload::Live { levels, names, public_url, facts: facts.clone(), again };
         let again = live.again.clone();
         let (tasks, store, apps) = (self.tasks.clone(), self.store.clone(), self.apps.clone());
@@ -245,7 +246,7 @@ impl Common<'_> {
         }
     }
 
-    fn sources(&self, shown: &Shown, control: Parts) -> Sources {
+    fn sources(&self, shown: &Shown, control: Arc<dyn Control>) -> Sources {
         Sources {
             instance_id: self.instance.id.to_string(),
             boot_id: process::boot_id(),
@@ -254,7 +255,7 @@ impl Common<'_> {
             samples: shown.samples.clone(),
             store: self.store.clone(),
             tasks: self.tasks.clone(),
-            control: Arc::new(control),
+            control,
         }
     }
 

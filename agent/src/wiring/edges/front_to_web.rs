@@ -10,6 +10,7 @@ use station_proto::node::Samples;
 use station_proto::time::Time;
 use tokio::sync::watch;
 
+use crate::admin::Control;
 use crate::base::ids::AppName;
 use crate::front::gate::Policy;
 use crate::front::routes::{Answer, Body, Caller, Handler, Routes};
@@ -19,11 +20,15 @@ use crate::os::clock;
 use crate::proxy::Unavailable;
 use crate::web::{self, AppDown, Fault, Format, Home, LoginNeeded, Page, Refusal};
 
+/// Steps of the history that the page draws.
+const HOUR: usize = 120;
+
 /// What the pages show.
 pub(in crate::wiring) struct Site {
     pub boot_id: String,
     pub status: watch::Receiver<Arc<Status>>,
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
+    pub control: Arc<dyn Control>,
     /// The port of the public listener, and whether only this machine reaches it.
     pub port: u16,
     pub loopback: bool,
@@ -78,6 +83,8 @@ impl Site {
             etag: &etag(&self.boot_id, status.seq),
             status: &status,
             samples: samples.as_deref().unwrap_or(&nothing),
+            gpus: &self.control.gpus(),
+            history: &self.control.history(HOUR),
             host: host.unwrap_or_default(),
         }))
     }
