@@ -40,6 +40,7 @@ use utoipa_axum::routes;
 use crate::base::limits;
 use crate::base::moment::Moment;
 use crate::base::tasks::Tasks;
+use crate::heartbeat::Ledger;
 use crate::store::Store;
 
 /// An answer that takes its time.
@@ -79,6 +80,8 @@ pub struct Sources {
     pub boot_id: String,
     pub started: Moment,
     pub status: watch::Receiver<Arc<Status>>,
+    /// The same status, with what changed when.
+    pub ledger: watch::Receiver<Arc<Ledger>>,
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
     pub store: Store,
     pub tasks: Tasks,
@@ -101,9 +104,9 @@ struct Document;
 /// The router, and the description that is generated from the same list.
 fn described() -> OpenApiRouter<Sources> {
     OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(status::heartbeat))
-        .routes(routes!(status::lease))
-        .routes(routes!(status::status))
+        .routes(routes!(status::poll::heartbeat))
+        .routes(routes!(status::poll::lease))
+        .routes(routes!(status::poll::status))
         .routes(routes!(status::samples))
         .routes(routes!(status::mounts))
         .routes(routes!(status::metrics))

@@ -11,6 +11,10 @@ pub const EVENTS_UNWRITTEN: usize = 4096;
 /// Events kept in the store; older ones answer 410.
 pub const EVENTS_KEPT: u64 = 100_000;
 
+/// Keys of entries that went from the status, remembered for pollers that ask what changed. Older
+/// ones answer 410.
+pub const GONE_KEYS: usize = 256;
+
 /// A request head must be complete after this long (slow-loris).
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A TLS handshake must be complete after this long.
