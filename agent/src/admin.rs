@@ -133,6 +133,7 @@ pub fn router(sources: Sources) -> axum::Router {
         .fallback(answers::no_such_route)
         .method_not_allowed_fallback(answers::wrong_method)
         .layer(axum::extract::DefaultBodyLimit::max(limits::API_BODY))
+        .layer(axum::middleware::from_fn(answers::gzip::compress))
         .with_state(sources)
 }
 

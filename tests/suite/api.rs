@@ -2,6 +2,7 @@
 
 mod deltas;
 mod events;
+mod gzip;
 mod heartbeat;
 
 use bytes::Bytes;

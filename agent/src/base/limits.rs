@@ -82,6 +82,8 @@ pub const TOKEN_LIFE_MOST: Duration = Duration::from_secs(90 * 24 * 3600);
 pub const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
 /// Largest body that the API takes.
 pub const API_BODY: usize = 64 * 1024;
+/// Largest answer of the API that is compressed.
+pub const GZIP_ANSWER: usize = 4 * 1024 * 1024;
 /// Largest answer that stationd reads from an app's own API.
 pub const APP_ANSWER: usize = 1024 * 1024;
 
