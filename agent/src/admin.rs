@@ -41,6 +41,7 @@ use utoipa_axum::routes;
 use crate::base::limits;
 use crate::base::moment::Moment;
 use crate::base::tasks::Tasks;
+use crate::heartbeat::Ledger;
 use crate::store::Store;
 
 /// An answer that takes its time.
@@ -82,6 +83,8 @@ pub struct Sources {
     pub boot_id: String,
     pub started: Moment,
     pub status: watch::Receiver<Arc<Status>>,
+    /// The same status, with what changed when.
+    pub ledger: watch::Receiver<Arc<Ledger>>,
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
     pub store: Store,
     pub tasks: Tasks,
@@ -104,9 +107,9 @@ struct Document;
 /// The router, and the description that is generated from the same list.
 fn described() -> OpenApiRouter<Sources> {
     OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(status::heartbeat))
-        .routes(routes!(status::lease))
-        .routes(routes!(status::status))
+        .routes(routes!(status::poll::heartbeat))
+        .routes(routes!(status::poll::lease))
+        .routes(routes!(status::poll::status))
         .routes(routes!(status::samples))
         .routes(routes!(status::mounts))
         .routes(routes!(status::metrics))
@@ -134,6 +137,7 @@ pub fn router(sources: Sources) -> axum::Router {
         .fallback(answers::no_such_route)
         .method_not_allowed_fallback(answers::wrong_method)
         .layer(axum::extract::DefaultBodyLimit::max(limits::API_BODY))
+        .layer(axum::middleware::from_fn(answers::gzip::compress))
         .with_state(sources)
 }
 

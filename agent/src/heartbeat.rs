@@ -14,6 +14,7 @@
 
 mod compose;
 mod judge;
+mod ledger;
 mod store;
 mod task;
 
@@ -30,6 +31,7 @@ use crate::store::Store;
 
 pub use compose::{etag, lease};
 pub use judge::Finding;
+pub use ledger::{Ledger, NoDelta};
 pub use store::FEATURE;
 
 /// What the verdict is made of. Wiring keeps it up to date.
@@ -85,16 +87,24 @@ pub enum Workspace {
     Missing(String),
 }
 
-/// The latest status.
-pub type Published = watch::Receiver<Arc<Status>>;
+/// The latest status, alone and with what of it changed when.
+#[derive(Debug, Clone)]
+pub struct Published {
+    pub status: watch::Receiver<Arc<Status>>,
+    pub ledger: watch::Receiver<Arc<Ledger>>,
+}
 
 /// Starts to judge `facts`.
 pub async fn spawn(tasks: &Tasks, store: &Store, facts: watch::Receiver<Facts>) -> Published {
     let judged = task::Judged::load(store, &facts.borrow().clone()).await;
     let (publish, status) = watch::channel(judged.status());
+    let (publish_ledger, ledger) = watch::channel(Arc::new(Ledger::new(judged.status())));
     let cancel = tasks.token();
     tasks.part("heartbeat-store", store::keep(store.clone(), status.clone(), cancel.clone()));
     let pulse = tasks.pulse("heartbeat");
-    tasks.part("heartbeat", task::run(judged, facts, publish, (pulse, cancel.clone())));
-    status
+    tasks.part(
+        "heartbeat",
+        task::run(judged, facts, (publish, publish_ledger), (pulse, cancel.clone())),
+    );
+    Published { status, ledger }
 }

@@ -1,5 +1,7 @@
 //! The heartbeat: what a control plane polls.
 
+mod delta;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,12 +12,16 @@ use crate::mount::Mount;
 use crate::node::Samples;
 use crate::time::Time;
 
+pub use delta::{Change, Delta, HeartbeatDelta, Keyed, Placed, WrongBase};
+
 /// `GET /v1/heartbeat`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Heartbeat {
     pub lease: Lease,
     pub status: Status,
-    pub samples: Samples,
+    /// Absent where `samples=false` was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Samples>,
 }
 
 /// Proof of life: changes with every answer.

@@ -1,4 +1,5 @@
-//! Wire types of stationd: what crosses a socket, and nothing else. No I/O, no logic.
+//! Wire types of stationd: what crosses a socket, and nothing else. No I/O, and no logic but
+//! how a delta is applied.
 //!
 //! Version 1 only grows: a field may be added, never removed or renamed, and a reader must ignore
 //! fields and enum words that it does not know. `examples/` keeps a payload of every release and a

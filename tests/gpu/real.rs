@@ -114,7 +114,7 @@ async fn a_whole_station_finds_the_gpu_healthy() -> Result<()> {
     binary("stationd")?;
     let station = Station::start(App::None, "").await?;
     let there = |now: &station_proto::heartbeat::Heartbeat| {
-        !now.status.gpus.is_empty() && !now.samples.gpus.is_empty()
+        !now.status.gpus.is_empty() && now.samples.as_ref().is_some_and(|now| !now.gpus.is_empty())
     };
     let heartbeat = station.wait_for("the GPU", std::time::Duration::from_secs(60), there).await?;
     let health = heartbeat.status.gpus[0].health;

@@ -55,7 +55,7 @@ async fn gpus_are_in_status_samples_and_the_api() -> Result<()> {
     assert_eq!(second.uuid, Some(Gpus::uuid(1)));
     assert_eq!(second.pci, Gpus::pci(1));
     assert_eq!(second.name.as_deref(), Some("NVIDIA H100 80GB HBM3"));
-    assert_eq!(heartbeat.samples.gpus[1].used_percent, Some(97));
+    assert_eq!(heartbeat.samples.context("samples")?.gpus[1].used_percent, Some(97));
     let all = shown(&station).await?;
     assert_eq!(all.driver.state, DriverState::Ready);
     assert_eq!(all.driver.cuda_version.as_deref(), Some("13.0"));
@@ -76,7 +76,10 @@ async fn a_machine_without_gpus_starts_nobody_and_says_nothing() -> Result<()> {
     let absent = |all: Shown| all.driver.state == DriverState::Absent;
     while !absent(shown(&station).await?) {}
     let heartbeat = station.heartbeat().await?;
-    assert!(heartbeat.status.gpus.is_empty() && heartbeat.samples.gpus.is_empty());
+    assert!(
+        heartbeat.status.gpus.is_empty()
+            && heartbeat.samples.is_some_and(|now| now.gpus.is_empty())
+    );
     assert!(!heartbeat.status.conditions.iter().any(|one| one.kind.starts_with("Gpu")));
     assert_eq!(gpus.processes("probe gpu"), [0; 0]);
     Ok(())

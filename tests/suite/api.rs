@@ -1,6 +1,8 @@
 //! The API as a whole: every route of its description, and the commands that print it.
 
+mod deltas;
 mod events;
+mod gzip;
 mod heartbeat;
 
 use bytes::Bytes;

@@ -1,4 +1,6 @@
-//! Error answers: RFC 9457 problem documents.
+//! Error answers: RFC 9457 problem documents. Below it, how answers travel.
+
+pub(super) mod gzip;
 
 use std::fmt::Display;
 
@@ -83,6 +85,13 @@ fn unreadable(rejection: impl Display + IntoResponse) -> Failure {
     let detail = rejection.to_string();
     let status = rejection.into_response().status();
     Failure(problem(status, "bad-request", "the request cannot be read", detail))
+}
+
+/// An answer of ours broke off before it was whole.
+fn cut_off() -> Response {
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    let detail = "the answer broke off: please report it";
+    Failure(problem(status, "cut-off", "there is no answer", detail)).into_response()
 }
 
 /// 404 for a path outside the API.

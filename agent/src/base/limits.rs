@@ -11,6 +11,10 @@ pub const EVENTS_UNWRITTEN: usize = 4096;
 /// Events kept in the store; older ones answer 410.
 pub const EVENTS_KEPT: u64 = 100_000;
 
+/// Keys of entries that went from the status, remembered for pollers that ask what changed. Older
+/// ones answer 410.
+pub const GONE_KEYS: usize = 256;
+
 /// A request head must be complete after this long (slow-loris).
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A TLS handshake must be complete after this long.
@@ -78,6 +82,8 @@ pub const TOKEN_LIFE_MOST: Duration = Duration::from_secs(90 * 24 * 3600);
 pub const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
 /// Largest body that the API takes.
 pub const API_BODY: usize = 64 * 1024;
+/// Largest answer of the API that is compressed.
+pub const GZIP_ANSWER: usize = 4 * 1024 * 1024;
 /// Largest answer that stationd reads from an app's own API.
 pub const APP_ANSWER: usize = 1024 * 1024;
 

@@ -11,7 +11,7 @@ use station_proto::time::Time;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Facts, compose};
+use super::{Facts, Ledger, compose};
 use crate::base::chain::Chain;
 use crate::base::tasks::pulse::Pulse;
 use crate::os::clock;
@@ -26,12 +26,13 @@ pub(super) struct Judged {
 pub(super) async fn run(
     mut judged: Judged,
     mut facts: watch::Receiver<Facts>,
-    publish: watch::Sender<Arc<Status>>,
+    (publish, publish_ledger): (watch::Sender<Arc<Status>>, watch::Sender<Arc<Ledger>>),
     (mut pulse, cancel): (Pulse, CancellationToken),
 ) {
     loop {
         let latest = facts.borrow_and_update().clone();
         if judged.update(&latest).await {
+            publish_ledger.send_modify(|ledger| Arc::make_mut(ledger).take(judged.status()));
             publish.send_replace(judged.status());
         }
         tokio::select! {
@@ -53,6 +54,9 @@ impl Judged {
             Vec::new()
         });
         let now = clock::now();
+        // The status that an earlier stationd had at the last number was another one: a poller that
+        // holds it must not hear that nothing changed.
+        store.note(started());
         let seq = store.last_seq().await.unwrap_or(0);
         let blank = Status {
             seq,
@@ -113,6 +117,12 @@ fn event(kind: &'static str, condition: &Condition) -> NewEvent {
         .with(json!({ "type": condition.kind, "reason": condition.reason }))
 }
 
+fn started() -> NewEvent {
+    let version = env!("CARGO_PKG_VERSION");
+    let message = format!("stationd {version} started");
+    NewEvent::new("daemon.started", "", message).with(json!({ "version": version }))
+}
+
 fn phase_event(phase: Phase) -> NewEvent {
     let phase = serde_json::to_value(phase).unwrap_or_default();
     let word = phase.as_str().unwrap_or_default().to_owned();
@@ -133,7 +143,7 @@ mod tests {
         let store = Store::open(&folder.path().join("db"), &features).unwrap();
         let (tasks, _ended) = Tasks::new();
         let (facts, facts_rx) = watch::channel(Facts::default());
-        let mut status = super::super::spawn(&tasks, &store, facts_rx).await;
+        let mut status = super::super::spawn(&tasks, &store, facts_rx).await.status;
         let (release, released) = std::sync::mpsc::channel::<()>();
         let (other, (busy, busy_rx)) = (store.clone(), tokio::sync::oneshot::channel());
         tasks.work(async move {

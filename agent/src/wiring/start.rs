@@ -23,7 +23,7 @@ use crate::base::moment::Moment;
 use crate::base::tasks::{Ended, Tasks};
 use crate::config::{self, Config};
 use crate::gpu;
-use crate::heartbeat::{self, Facts};
+use crate::heartbeat::{self, Facts, Ledger, Published};
 use crate::host;
 use crate::identity::{self, Identity, Instance};
 use crate::lifecycle::aborted;
@@ -81,6 +81,7 @@ pub(super) struct Common<'a> {
 #[derive(Clone)]
 pub(super) struct Shown {
     pub status: watch::Receiver<Arc<Status>>,
+    pub ledger: watch::Receiver<Arc<Ledger>>,
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
 }
 
@@ -188,10 +189,9 @@ impl Common<'_> {
         let (facts, facts_rx) = watch::channel(facts::first(&self, &bound));
         let gpu = facts::follow(&self, &facts);
         let samples = host::Config { every: SAMPLE, disk: self.outside.paths.state_dir.clone() };
-        let shown = Shown {
-            status: heartbeat::spawn(&self.tasks, &self.store, facts_rx).await,
-            samples: host::spawn(&self.tasks, samples),
-        };
+        let Published { status, ledger } =
+            heartbeat::spawn(&self.tasks, &self.store, facts_rx).await;
+        let shown = Shown { status, ledger, samples: host::spawn(&self.tasks, samples) };
         self.apps_known(shown.status.clone()).await;
         let (counters, metrics) = public::metrics();
         let recorder = Recorder::new(counters, shown.clone(), gpu.seen.clone());
@@ -252,6 +252,7 @@ impl Common<'_> {
             boot_id: process::boot_id(),
             started: self.started,
             status: shown.status.clone(),
+            ledger: shown.ledger.clone(),
             samples: shown.samples.clone(),
             store: self.store.clone(),
             tasks: self.tasks.clone(),

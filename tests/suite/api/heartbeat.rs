@@ -66,7 +66,7 @@ async fn samples_hold_the_machine() {
     // The CPU share needs two samples.
     let samples =
         station_tests::process::eventually_async("samples", Duration::from_secs(20), || async {
-            let samples = station.heartbeat().await.ok()?.samples;
+            let samples = station.heartbeat().await.ok()?.samples?;
             (samples.cpu.is_some() && samples.os_disk.is_some()).then_some(samples)
         });
     let samples = samples.await.unwrap();

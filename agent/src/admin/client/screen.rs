@@ -41,7 +41,9 @@ pub(super) fn status(heartbeat: &Heartbeat) -> String {
         status.conditions.iter().for_each(|one| condition(&mut out, one, now));
     }
     out.push_str("\nMACHINE\n");
-    machine(&mut out, samples);
+    if let Some(samples) = samples {
+        machine(&mut out, samples);
+    }
     out
 }
 

@@ -10,7 +10,7 @@ use station_proto::gpu::{GpuHealth, Gpus as Shown};
 use station_proto::heartbeat::Heartbeat;
 use tokio::time::Instant;
 
-use super::super::process::{cpu_seconds, pss_kib, sleep, to_f64};
+use super::super::process::{cpu_seconds, pss_kib, sleep};
 use super::super::report::{OURS, Row, Samples};
 use super::super::{Plan, say};
 use crate::gpus::Gpus;
@@ -23,6 +23,8 @@ const SOON: Duration = Duration::from_secs(60);
 /// Heartbeats of one round, of which the 99th of 100 counts.
 const ASKED: usize = 400;
 const XIDS: u32 = 40;
+/// A key that waits for a restart: one condition.
+const CHANGED: &str = "[log]\nformat = \"json\"\n";
 
 pub(in crate::bench) fn run(plan: &Plan) -> Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -79,10 +81,8 @@ async fn costs(station: &Station, gpus: &Gpus, samples: &mut Samples) -> Result<
     sleep(WATCH);
     let share = (cpu_seconds(&roles()) - before) / WATCH.as_secs_f64() * 100.0;
     samples.add("idle_cpu_pct", "%", OURS, share);
-    for (metric, path) in [("status_bytes", "/v1/status"), ("lease_bytes", "/v1/lease")] {
-        let answer = station.admin(Method::GET, path, "").await?;
-        samples.add(metric, "B", OURS, to_f64(u64::try_from(answer.body().len())?));
-    }
+    super::poll::measure(station, CHANGED, &roles(), samples).await?;
+    station.configure("")?;
     Ok(())
 }
 
