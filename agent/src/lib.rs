@@ -21,6 +21,7 @@ pub mod proxy;
 // floor 3
 pub mod admin;
 pub mod config;
+pub mod diagnose;
 pub mod heartbeat;
 pub mod lifecycle;
 pub mod metrics;

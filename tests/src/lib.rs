@@ -16,6 +16,7 @@
 pub mod admin;
 pub mod bench;
 pub mod browser;
+pub mod engine;
 pub mod gpus;
 pub mod held;
 pub mod http;

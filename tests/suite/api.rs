@@ -1,6 +1,7 @@
 //! The API as a whole: every route of its description, and the commands that print it.
 
 mod deltas;
+mod doctor;
 mod events;
 mod gzip;
 mod heartbeat;

@@ -6,6 +6,7 @@
 
 pub mod args;
 mod connection;
+mod doctor;
 mod gpus;
 mod screen;
 pub mod setup;

@@ -1,5 +1,6 @@
 //! The functions of the library.
 
+mod cuda;
 mod lists;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong};
@@ -12,6 +13,7 @@ use nvml_wrapper_sys::bindings::{
 
 use crate::script::{devices, fault, numbers, text, with};
 
+pub use cuda::*;
 pub use lists::*;
 
 const INVALID_ARGUMENT: u32 = 2;

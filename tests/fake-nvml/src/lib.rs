@@ -1,5 +1,5 @@
 //! A stand-in for `libnvidia-ml.so.1`: the functions that stationd calls, with their real names,
-//! structures and return codes, steered by the JSON file that `STATIOND_FAKE_NVML` names.
+//! structures and return codes (and a few of `libcuda.so.1`), steered by the JSON file that `STATIOND_FAKE_NVML` names.
 //!
 //! ```json
 //! {"driver": "580.159.04", "cuda": 13000,

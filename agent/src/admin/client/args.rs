@@ -45,10 +45,19 @@ pub enum Verb {
     App(AppVerb),
     /// GPUs, their driver, and who holds their memory
     Gpu,
-    /// Look closer at one part of the machine
+    /// Try whether the workstation works: a kernel, the share, a container, each GPU; or look closer
+    /// at one part
     Doctor {
         #[arg(value_enum)]
-        part: DoctorPart,
+        part: Option<DoctorPart>,
+    },
+    /// What doctor tries in a process of its own
+    #[command(hide = true)]
+    Canary {
+        #[arg(value_enum)]
+        what: Canary,
+        /// The share's folder, or the GPU's number
+        subject: String,
     },
     /// What happened, in order
     Events {
@@ -80,6 +89,13 @@ pub enum Verb {
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub enum DoctorPart {
     /// Every value of the GPUs, and how long each call of their driver takes
+    Gpu,
+}
+
+/// What a process of its own tries.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Canary {
+    Share,
     Gpu,
 }
 

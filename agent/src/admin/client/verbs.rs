@@ -16,7 +16,7 @@ use station_proto::time::Time;
 
 use super::args::{AppVerb, DoctorPart, Login, Verb};
 use super::words::printable;
-use super::{ClientError, Connection, connection, gpus, screen, tokens};
+use super::{ClientError, Connection, connection, doctor, gpus, screen, tokens};
 use crate::base::conditions::Kind;
 use crate::base::ids::AppName;
 use crate::os::clock;
@@ -36,6 +36,9 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
     if let Verb::Explain { name } = verb {
         return explain(name.as_deref(), printer);
     }
+    if let Verb::Canary { what, subject } = verb {
+        return doctor::canary(*what, subject);
+    }
     let station = Connection::open(sockets).await?;
     match verb {
         Verb::Status => status(&station, printer).await,
@@ -48,10 +51,11 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
         Verb::Token(verb) => tokens::run(&station, verb, printer).await,
         Verb::App(verb) => app(&station, verb, printer).await,
         Verb::Gpu => gpu(&station, printer).await,
-        Verb::Doctor { part: DoctorPart::Gpu } => doctor_gpu(&station, printer).await,
+        Verb::Doctor { part: None } => doctor::run(&station, printer).await,
+        Verb::Doctor { part: Some(DoctorPart::Gpu) } => doctor_gpu(&station, printer).await,
         Verb::Events { follow, after } => events(&station, *follow, *after, printer).await,
         Verb::Down => down(&station, printer).await,
-        Verb::Explain { .. } | Verb::Check { .. } | Verb::Setup(_) => Ok(()),
+        Verb::Explain { .. } | Verb::Check { .. } | Verb::Setup(_) | Verb::Canary { .. } => Ok(()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! A small HTTP/1.1 client over a Unix socket, for an app's own API and for `stationctl`.
+//! A small HTTP/1.1 client over a Unix socket, for an app's own API and for `stationctl`, or over
+//! whatever connection somebody has.
 //!
 //! One connection a request; every answer has a size limit and every call a deadline.
 
@@ -13,6 +14,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 /// What went wrong, and with which socket.
@@ -61,6 +63,16 @@ pub async fn exchange_with(
     whole(socket, checked, limit, deadline).await
 }
 
+/// The same over a connection that there is already; `name` tells which in an error.
+pub async fn exchange_over(
+    name: &Path,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+    (limit, deadline): (usize, Duration),
+) -> Result<Response<Bytes>, HttpError> {
+    whole(name, send(name, stream, request), limit, deadline).await
+}
+
 async fn whole(
     socket: &Path,
     opened: impl Future<Output = Result<Response<Incoming>, HttpError>>,
@@ -97,7 +109,7 @@ async fn connect(socket: &Path) -> Result<UnixStream, HttpError> {
 
 async fn send(
     socket: &Path,
-    stream: UnixStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
 ) -> Result<Response<Incoming>, HttpError> {
     let fail = |source| HttpError::Exchange { socket: socket.to_owned(), source };
