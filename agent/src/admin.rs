@@ -29,7 +29,7 @@ use station_proto::api::{DownReport, LoginLink};
 use station_proto::app::{AppActivity, AppLogs};
 use station_proto::gpu::{GpuCall, GpuSample, Gpus};
 use station_proto::heartbeat::Status;
-use station_proto::node::Samples;
+use station_proto::node::{Node, Samples};
 use station_proto::problem::Problem;
 use station_proto::token::{NewToken, Token, TokenRequest};
 use tokio::sync::watch;
@@ -80,6 +80,7 @@ pub struct Sources {
     pub started: Moment,
     pub status: watch::Receiver<Arc<Status>>,
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
+    pub node: watch::Receiver<Option<Arc<Node>>>,
     pub store: Store,
     pub tasks: Tasks,
     pub control: Arc<dyn Control>,
@@ -105,6 +106,7 @@ fn described() -> OpenApiRouter<Sources> {
         .routes(routes!(status::lease))
         .routes(routes!(status::status))
         .routes(routes!(status::samples))
+        .routes(routes!(status::node))
         .routes(routes!(status::mounts))
         .routes(routes!(status::metrics))
         .routes(routes!(status::gpus::show))

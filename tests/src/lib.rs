@@ -18,6 +18,7 @@ pub mod bench;
 pub mod browser;
 pub mod gpus;
 pub mod held;
+pub mod host;
 pub mod http;
 pub mod jupyter;
 pub mod kernel;

@@ -12,7 +12,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use station_proto::heartbeat::{Heartbeat, Lease, Status};
 use station_proto::mount::Mount;
-use station_proto::node::Samples;
+use station_proto::node::{Node, Samples};
 use station_proto::time::Time;
 use utoipa::IntoParams;
 
@@ -76,6 +76,13 @@ pub async fn lease(State(sources): State<Sources>) -> Json<Lease> {
 #[utoipa::path(get, path = "/v1/samples", responses((status = 200, body = Samples)))]
 pub async fn samples(State(sources): State<Sources>) -> Json<Samples> {
     Json(latest_samples(&sources))
+}
+
+/// What the machine is: system, hardware, cloud, CUDA. Read again when its files change.
+#[utoipa::path(get, path = "/v1/node", responses(
+    (status = 200, body = Node, description = "empty in the first moments")))]
+pub async fn node(State(sources): State<Sources>) -> Json<Node> {
+    Json(sources.node.borrow().as_deref().cloned().unwrap_or_default())
 }
 
 /// The shares that apps work on.
@@ -149,6 +156,8 @@ fn latest_samples(sources: &Sources) -> Samples {
         memory: None,
         pressure: None,
         os_disk: None,
+        disks: Vec::new(),
+        agent: None,
         gpus: Vec::new(),
     };
     let host = sources.samples.borrow().as_deref().cloned().unwrap_or_else(nothing_yet);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use station_proto::heartbeat::Status;
-use station_proto::node::Samples;
+use station_proto::node::{Node, Samples};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,6 @@ use crate::base::tasks::{Ended, Tasks};
 use crate::config::{self, Config};
 use crate::gpu;
 use crate::heartbeat::{self, Facts};
-use crate::host;
 use crate::identity::{self, Identity, Instance};
 use crate::lifecycle::aborted;
 use crate::os::systemd::passed::PassedError;
@@ -36,8 +35,6 @@ use crate::store::{Feature, Store};
 const FEATURES: [Feature; 3] = [apps::FEATURE, heartbeat::FEATURE, identity::FEATURE];
 /// Where `stationd privileged` listens, in the run folder.
 pub(super) const PRIVILEGED_SOCKET: &str = "privileged.sock";
-/// How often the machine's figures are taken.
-const SAMPLE: Duration = Duration::from_secs(5);
 /// How long the start waits for the first look at the apps.
 const APPS_KNOWN: Duration = Duration::from_secs(2);
 
@@ -82,6 +79,7 @@ pub(super) struct Common<'a> {
 pub(super) struct Shown {
     pub status: watch::Receiver<Arc<Status>>,
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
+    pub node: watch::Receiver<Option<Arc<Node>>>,
 }
 
 /// Reads the configuration; with mistakes, or with `trouble` in using it, no app is started.
@@ -186,11 +184,11 @@ impl Common<'_> {
         levels: log::Levels,
     ) -> impl FnOnce(mpsc::Receiver<Ended>) -> Running {
         let (facts, facts_rx) = watch::channel(facts::first(&self, &bound));
-        let gpu = facts::follow(&self, &facts);
-        let samples = host::Config { every: SAMPLE, disk: self.outside.paths.state_dir.clone() };
+        let (gpu, host) = facts::follow(&self, &facts);
         let shown = Shown {
             status: heartbeat::spawn(&self.tasks, &self.store, facts_rx).await,
-            samples: host::spawn(&self.tasks, samples),
+            samples: host.samples,
+            node: host.node,
         };
         self.apps_known(shown.status.clone()).await;
         let (registry, metrics) = public::metrics();
@@ -250,6 +248,7 @@ impl Common<'_> {
             started: self.started,
             status: shown.status.clone(),
             samples: shown.samples.clone(),
+            node: shown.node.clone(),
             store: self.store.clone(),
             tasks: self.tasks.clone(),
             control: Arc::new(control),

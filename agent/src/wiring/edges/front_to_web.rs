@@ -71,6 +71,8 @@ impl Site {
             memory: None,
             pressure: None,
             os_disk: None,
+            disks: Vec::new(),
+            agent: None,
             gpus: Vec::new(),
         };
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
