@@ -30,7 +30,7 @@ use station_proto::app::{AppActivity, AppLogs};
 use station_proto::gpu::{GpuCall, GpuSample, Gpus};
 use station_proto::heartbeat::Status;
 use station_proto::history::History;
-use station_proto::node::Samples;
+use station_proto::node::{Node, Samples};
 use station_proto::problem::Problem;
 use station_proto::token::{NewToken, Token, TokenRequest};
 use tokio::sync::watch;
@@ -86,6 +86,7 @@ pub struct Sources {
     /// The same status, with what changed when.
     pub ledger: watch::Receiver<Arc<Ledger>>,
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
+    pub node: watch::Receiver<Option<Arc<Node>>>,
     pub store: Store,
     pub tasks: Tasks,
     pub control: Arc<dyn Control>,
@@ -111,6 +112,7 @@ fn described() -> OpenApiRouter<Sources> {
         .routes(routes!(status::poll::lease))
         .routes(routes!(status::poll::status))
         .routes(routes!(status::samples))
+        .routes(routes!(status::node))
         .routes(routes!(status::mounts))
         .routes(routes!(status::metrics))
         .routes(routes!(status::history::show))

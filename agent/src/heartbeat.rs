@@ -18,6 +18,7 @@ mod ledger;
 mod store;
 mod task;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use station_proto::app::App;
@@ -42,8 +43,8 @@ pub struct Facts {
     pub apps: Vec<App>,
     pub mounts: Vec<Mount>,
     pub gpus: Vec<GpuSummary>,
-    /// What other parts have found out and judged themselves.
-    pub found: Vec<Finding>,
+    /// What other parts have found out and judged themselves, by part.
+    pub found: BTreeMap<&'static str, Vec<Finding>>,
     /// Mistakes that keep stationd from using its configuration at all.
     pub config_invalid: Option<String>,
     /// Mistakes in a changed configuration; the old one is in force.

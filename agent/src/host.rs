@@ -1,36 +1,95 @@
-//! The machine's figures of the moment: CPU, load, memory, pressure, the operating system's disk.
+//! The machine: its figures of the moment, what it is, and what is wrong with it.
 //!
-//! One task samples every few seconds and publishes the values in a `watch`; an absent first
-//! value means that nothing is known yet. It never touches a mount: `statvfs` on a dead share
-//! would hang, so only the file system of stationd's own state is asked.
+//! ```text
+//!   /proc, every 5 s (sampler) ──────┐
+//!   probe host, every 15 s (look) ───┤             ┌─► Samples
+//!   kernel log (kernel) ─────────────┼─► state ────┼─► findings (judge)
+//!   own timers (pace) ───────────────┤   step      └─► Node
+//!   the driver's CUDA version ───────┘     └─► Look | Walk
+//! ```
+//!
+//! Invariants:
+//! - Nothing here touches a disk: `statvfs` on a dead one never returns, so the probe asks it.
+//! - What could not be read is absent and never an old value; what is not known is no alarm.
+//! - A condition that hangs on a figure clears only well past the mark that set it, and its message
+//!   does not follow the figure: status changes when the state does.
+//!
+//! Limits: one look and one walk at a time, a walk of a disk at most every ten minutes.
 
+mod judge;
+mod kernel;
+mod pace;
 mod pressure;
 mod sampler;
+mod state;
 mod task;
+mod view;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use station_proto::node::Samples;
-use tokio::sync::watch;
+use station_proto::condition::Truth;
+use station_proto::node::{Node, Samples};
+use tokio::sync::{mpsc, watch};
 
+use crate::base::conditions::Kind;
 use crate::base::tasks::Tasks;
+use crate::probe::{Heard, Probe};
 
 /// What to measure, and how often.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub every: Duration,
-    /// A folder on the operating system's disk.
-    pub disk: PathBuf,
+    /// Paths whose disks matter. The first is that of the operating system.
+    pub disks: Vec<PathBuf>,
+    /// The one of them that holds stationd's state.
+    pub state: PathBuf,
+    /// Where stationd's tools are.
+    pub tools: PathBuf,
 }
 
-/// The latest values.
-pub type Host = watch::Receiver<Option<Arc<Samples>>>;
+/// What comes from elsewhere.
+#[derive(Debug)]
+pub struct Inputs {
+    pub probe: Probe,
+    /// What the kernel's log says of memory and disks.
+    pub kernel: mpsc::Receiver<Heard>,
+    /// The CUDA version that the driver serves.
+    pub driver_cuda: watch::Receiver<Option<String>>,
+}
 
-/// Starts to sample.
-pub fn spawn(tasks: &Tasks, config: Config) -> Host {
-    let (publish, host) = watch::channel(None);
-    tasks.part("host", task::run(config, publish, tasks.token().clone()));
-    host
+/// Something that is wrong with the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub kind: Kind,
+    /// A path or a device; empty for the machine as a whole.
+    pub subject: String,
+    pub truth: Truth,
+    pub reason: &'static str,
+    pub message: String,
+    pub action: String,
+}
+
+/// The latest of everything; an absent value is not known yet.
+#[derive(Debug, Clone)]
+pub struct Host {
+    pub samples: watch::Receiver<Option<Arc<Samples>>>,
+    pub findings: watch::Receiver<Arc<Vec<Finding>>>,
+    pub node: watch::Receiver<Option<Arc<Node>>>,
+}
+
+/// Starts to look.
+pub fn spawn(tasks: &Tasks, config: Config, inputs: Inputs) -> Host {
+    let (samples, samples_rx) = watch::channel(None);
+    let (findings, findings_rx) = watch::channel(Arc::default());
+    let (node, node_rx) = watch::channel(None);
+    let (pace, pace_rx) = watch::channel(None);
+    tasks.part("host-pace", pace::run(pace, tasks.token().clone()));
+    let published = task::Published { samples, findings, node };
+    let task = task::Task::new(tasks, config, inputs.probe, published);
+    let heard =
+        task::Sources { kernel: inputs.kernel, driver_cuda: inputs.driver_cuda, pace: pace_rx };
+    tasks.part("host", task::run(task, heard, tasks.token().clone()));
+    Host { samples: samples_rx, findings: findings_rx, node: node_rx }
 }

@@ -4,6 +4,7 @@
 //!   stationd ──"look at PATH"──► Probe (handle) ──► stationd probe ──► a process for each look
 //!                                  └ without units: the handle starts that process itself
 //!   stationd ──"ask the GPUs"──► the same way ──► stationd probe gpu, one at most (`gpu`)
+//!   stationd ──"the machine"───► the same way ──► stationd probe host, one a look (`host`)
 //! ```
 //!
 //! Invariants: whatever hangs in the kernel hangs in a process of its own, one at most for each
@@ -11,8 +12,10 @@
 //!
 //! Not here: what an answer means (the caller's).
 
+mod disposable;
 pub mod gpu;
 mod gpu_child;
+pub mod host;
 mod kernel;
 mod look;
 pub mod role;
@@ -26,16 +29,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
+use tokio::process::Child;
 use tokio::sync::Mutex;
 
 use self::gpu_child::GpuChild;
+use self::host::walk::{self, Walked};
+use self::host::{HostLooker, Looked};
 use self::look::Looker;
 use crate::base::chain::Chain;
 use crate::os::command::CommandError;
-use crate::os::machine::kmsg::Kmsg;
 use crate::os::socket::calls::{self, CallError};
 
-pub use self::kernel::KernelLog;
+pub use self::kernel::{Heard, KernelLog, Topic};
 pub use self::look::run;
 
 /// What stands at a path.
@@ -62,8 +67,11 @@ enum Question {
     },
     /// The connection is handed to the process that asks the GPUs.
     Gpu(gpu::Ask),
-    /// What the kernel's log says about GPUs comes on the connection.
-    Kernel,
+    Host(host::Ask),
+    /// Which folders are the largest.
+    Walk(walk::Ask),
+    /// What the kernel's log says on these topics comes on the connection.
+    Kernel(Vec<Topic>),
 }
 
 /// The way to the probe; clones share it.
@@ -82,6 +90,8 @@ struct Own {
     program: PathBuf,
     lookers: Mutex<HashMap<PathBuf, Arc<Mutex<Looker>>>>,
     gpu: Mutex<GpuChild>,
+    host: Mutex<HostLooker>,
+    walks: Mutex<Option<Child>>,
 }
 
 /// Why the GPUs are not asked.
@@ -101,13 +111,21 @@ pub enum GpuError {
 
 /// How much longer the way to the probe may take than the look.
 const WAY: Duration = Duration::from_secs(1);
+/// How long a walk may take; it ends by itself before.
+const WALK: Duration = Duration::from_secs(45);
 /// Paths that are looked at; more are refused.
 const PATHS: usize = 64;
 
 impl Probe {
     /// Starts `PROGRAM probe look` from here.
     pub fn own(program: PathBuf) -> Self {
-        let own = Own { program, lookers: Mutex::default(), gpu: Mutex::default() };
+        let own = Own {
+            program,
+            lookers: Mutex::default(),
+            gpu: Mutex::default(),
+            host: Mutex::default(),
+            walks: Mutex::default(),
+        };
         Self(BackEnd::Own(Arc::new(own)))
     }
 
@@ -135,6 +153,28 @@ impl Probe {
 }
 
 impl Probe {
+    /// What the machine is and how it does; `None` if it cannot be looked at. An answer comes within
+    /// `limit`, or little more.
+    pub async fn host(&self, ask: &host::Ask, limit: Duration) -> Option<Looked> {
+        match &self.0 {
+            BackEnd::Own(own) => own.host.lock().await.look(&own.program, ask, limit).await,
+            BackEnd::Socket(socket) => {
+                asked(calls::call(socket, &Question::Host(ask.clone()), limit + WAY).await)
+            }
+        }
+    }
+
+    /// Which folders of a file system are the largest; `None` if that was not found out. One walk at a
+    /// time.
+    pub async fn walk(&self, ask: &walk::Ask) -> Option<Walked> {
+        match &self.0 {
+            BackEnd::Own(own) => own.walk(ask).await,
+            BackEnd::Socket(socket) => {
+                asked(calls::call(socket, &Question::Walk(ask.clone()), WALK + WAY).await)
+            }
+        }
+    }
+
     /// Starts to ask the GPUs: lines of [`gpu::Said`] come on the connection until it is closed.
     ///
     /// There is one such process at most: the one from before is ended first, and as long as it
@@ -154,12 +194,13 @@ impl Probe {
         }
     }
 
-    /// What the kernel's log says about GPUs.
-    pub async fn kernel_log(&self) -> Result<KernelLog, GpuError> {
+    /// What the kernel's log says on `topics`.
+    pub async fn kernel_log(&self, topics: &[Topic]) -> Result<KernelLog, GpuError> {
         match &self.0 {
-            BackEnd::Own(_) => Kmsg::open().map(KernelLog::Own).map_err(GpuError::KernelLog),
+            BackEnd::Own(_) => KernelLog::own(topics).map_err(GpuError::KernelLog),
             BackEnd::Socket(socket) => {
-                let opened = calls::open(socket, &Question::Kernel, WAY).await;
+                let question = Question::Kernel(topics.to_vec());
+                let opened = calls::open(socket, &question, WAY).await;
                 opened.map(KernelLog::over).map_err(GpuError::Silent)
             }
         }
@@ -185,7 +226,31 @@ impl Probe {
     }
 }
 
+/// What `stationd probe` said; `None` is its answer too, to what may not be asked.
+fn asked<T>(answer: Result<Option<T>, CallError>) -> Option<T> {
+    answer.unwrap_or_else(|error| {
+        tracing::debug!(error = %Chain(&error), "the probe does not answer");
+        None
+    })
+}
+
 impl Own {
+    async fn walk(&self, ask: &walk::Ask) -> Option<Walked> {
+        let mut hangs = self.walks.try_lock().ok()?;
+        if let Some(child) = hangs.as_mut()
+            && matches!(child.try_wait(), Ok(None))
+        {
+            return None;
+        }
+        let text = serde_json::to_string(ask).ok()?;
+        let run = disposable::run(&self.program, ("walk", text), WALK).await;
+        let (lines, child) = run
+            .inspect_err(|error| tracing::warn!(error = %Chain(error), "no folder is looked for"))
+            .ok()?;
+        *hangs = child;
+        serde_json::from_str(lines.first()?).ok()
+    }
+
     async fn look(&self, path: &Path, limit: Duration) -> Look {
         let looker = {
             let mut lookers = self.lookers.lock().await;

@@ -145,6 +145,8 @@ mod tests {
                 inodes_total: 1,
                 inodes_free: 1,
             }),
+            disks: Vec::new(),
+            agent: None,
             gpus: Vec::new(),
         }
     }

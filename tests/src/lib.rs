@@ -19,6 +19,7 @@ pub mod browser;
 pub mod engine;
 pub mod gpus;
 pub mod held;
+pub mod host;
 pub mod http;
 pub mod jupyter;
 pub mod kernel;

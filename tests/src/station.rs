@@ -20,6 +20,7 @@ use tokio::process::Child;
 
 use crate::admin::{APP_START, Admin};
 use crate::held::Held;
+use crate::host::Files;
 use crate::process::{self, Output};
 use crate::{jupyter, standin};
 
@@ -41,6 +42,7 @@ pub enum App {
 #[derive(Debug)]
 pub struct Station {
     folder: TempDir,
+    machine: Files,
     admin: Admin,
     child: Option<Child>,
     /// The address of the first start, so that a second one is found where the first was.
@@ -59,6 +61,7 @@ impl Station {
         let folder = tempfile::Builder::new().prefix("s").rand_bytes(5).tempdir_in("/tmp")?;
         let station = Self {
             admin: Admin::at(folder.path().join("h/run/admin.sock")),
+            machine: Files::well(&folder.path().join("m"))?,
             folder,
             child: None,
             listen: None,
@@ -100,6 +103,11 @@ impl Station {
 
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The machine that it sees.
+    pub fn machine(&self) -> &Files {
+        &self.machine
     }
 
     pub fn home(&self) -> PathBuf {
@@ -165,6 +173,7 @@ impl Station {
             (None, None) => process::command(&program),
         };
         command.env("STATIOND_HOME", self.home());
+        command.env("STATIOND_MACHINE", self.machine.folder());
         command.env("STATIOND_LISTEN", self.listen.as_deref().unwrap_or("127.0.0.1:0"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)

@@ -55,6 +55,7 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/v1/lease", Need::Read, READ),
     rule("GET", "/v1/status", Need::Read, READ),
     rule("GET", "/v1/samples", Need::Read, READ),
+    rule("GET", "/v1/node", Need::Read, READ),
     rule("GET", "/v1/mounts", Need::Read, READ),
     rule("GET", "/v1/gpus", Need::Read, READ),
     rule("GET", "/v1/gpus/calls", Need::Read, READ),

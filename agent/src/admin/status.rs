@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use station_proto::mount::Mount;
-use station_proto::node::Samples;
+use station_proto::node::{Node, Samples};
 use station_proto::time::Time;
 
 use super::Sources;
@@ -22,6 +22,13 @@ const OPEN_METRICS: &str = "application/openmetrics-text";
 #[utoipa::path(get, path = "/v1/samples", responses((status = 200, body = Samples)))]
 pub async fn samples(State(sources): State<Sources>) -> Json<Samples> {
     Json(latest_samples(&sources))
+}
+
+/// What the machine is: system, hardware, cloud, CUDA. Read again when its files change.
+#[utoipa::path(get, path = "/v1/node", responses(
+    (status = 200, body = Node, description = "empty in the first moments")))]
+pub async fn node(State(sources): State<Sources>) -> Json<Node> {
+    Json(sources.node.borrow().as_deref().cloned().unwrap_or_default())
 }
 
 /// The shares that apps work on.
@@ -46,15 +53,7 @@ pub async fn metrics(State(sources): State<Sources>, headers: HeaderMap) -> Resp
 }
 
 fn latest_samples(sources: &Sources) -> Samples {
-    let nothing_yet = || Samples {
-        at: Time(clock::now().wall),
-        cpu: None,
-        load: None,
-        memory: None,
-        pressure: None,
-        os_disk: None,
-        gpus: Vec::new(),
-    };
+    let nothing_yet = || Samples::nothing(Time(clock::now().wall));
     let host = sources.samples.borrow().as_deref().cloned().unwrap_or_else(nothing_yet);
     Samples { gpus: sources.control.gpu_samples(), ..host }
 }

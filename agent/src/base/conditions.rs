@@ -3,6 +3,7 @@
 //! A condition names a problem. `stationctl explain NAME` and the help page print this text.
 
 mod gpu;
+mod host;
 
 /// The kinds of condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +41,20 @@ pub enum Kind {
     GpuPersistenceOff,
     GpuMigPending,
     GpuUnreadable,
+    MemoryPressure,
+    CpuPressure,
+    IoPressure,
+    OutOfMemoryKills,
+    DiskPressure,
+    ReadOnlyFilesystem,
+    FilesystemErrors,
+    ClockUnsynchronized,
+    ClockJumped,
+    UnitsFailed,
+    RebootRequired,
+    NetworkDown,
+    AgentSlow,
+    CudaToolkitIncompatible,
 }
 
 /// What a person should know of a condition.
@@ -53,7 +68,7 @@ pub struct Explained {
 }
 
 impl Kind {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 47] = [
         Self::ConfigInvalid,
         Self::ConfigRejected,
         Self::RestartRequired,
@@ -87,6 +102,20 @@ impl Kind {
         Self::GpuPersistenceOff,
         Self::GpuMigPending,
         Self::GpuUnreadable,
+        Self::MemoryPressure,
+        Self::CpuPressure,
+        Self::IoPressure,
+        Self::OutOfMemoryKills,
+        Self::DiskPressure,
+        Self::ReadOnlyFilesystem,
+        Self::FilesystemErrors,
+        Self::ClockUnsynchronized,
+        Self::ClockJumped,
+        Self::UnitsFailed,
+        Self::RebootRequired,
+        Self::NetworkDown,
+        Self::AgentSlow,
+        Self::CudaToolkitIncompatible,
     ];
 
     pub fn name(self) -> &'static str {
@@ -133,6 +162,20 @@ impl Kind {
             Self::GpuPersistenceOff => &gpu::PERSISTENCE_OFF,
             Self::GpuMigPending => &gpu::MIG_PENDING,
             Self::GpuUnreadable => &gpu::GPU_UNREADABLE,
+            Self::MemoryPressure => &host::MEMORY_PRESSURE,
+            Self::CpuPressure => &host::CPU_PRESSURE,
+            Self::IoPressure => &host::IO_PRESSURE,
+            Self::OutOfMemoryKills => &host::OUT_OF_MEMORY_KILLS,
+            Self::DiskPressure => &host::DISK_PRESSURE,
+            Self::ReadOnlyFilesystem => &host::READ_ONLY_FILESYSTEM,
+            Self::FilesystemErrors => &host::FILESYSTEM_ERRORS,
+            Self::ClockUnsynchronized => &host::CLOCK_UNSYNCHRONIZED,
+            Self::ClockJumped => &host::CLOCK_JUMPED,
+            Self::UnitsFailed => &host::UNITS_FAILED,
+            Self::RebootRequired => &host::REBOOT_REQUIRED,
+            Self::NetworkDown => &host::NETWORK_DOWN,
+            Self::AgentSlow => &host::AGENT_SLOW,
+            Self::CudaToolkitIncompatible => &host::CUDA_TOOLKIT,
         }
     }
 }
@@ -204,10 +247,12 @@ const PRIVILEGED_SILENT: Explained = Explained {
 const PROBE_SILENT: Explained = Explained {
     name: "ProbeSilent",
     degrades: true,
-    meaning: "The part of stationd that looks at what may hang does not answer, so it is not known \
-                          whether the workspace is there. Apps go on.",
+    meaning: "The part of stationd that looks at what may hang does not answer, or, where a path is \
+                          named, the disk there does not answer it. What it would tell is not \
+                          known. Apps go on.",
     remedy: "Read `systemctl status stationd-probe.service` and its journal; \
-                         `systemctl restart stationd-probe.socket` if the socket is gone.",
+                         `systemctl restart stationd-probe.socket` if the socket is gone. If a path \
+                         is named, see `dmesg` for errors of its disk.",
 };
 
 const ROOT_ACCESS_REFUSED: Explained = Explained {

@@ -43,6 +43,12 @@ fn other_role() -> Option<ExitCode> {
         "probe" if arguments.next_if(|word| word == "gpu").is_some() => {
             return Some(probe::gpu::run(arguments));
         }
+        "probe" if arguments.next_if(|word| word == "host").is_some() => {
+            return Some(probe::host::run(arguments));
+        }
+        "probe" if arguments.next_if(|word| word == "walk").is_some() => {
+            return Some(probe::host::walk::run(arguments));
+        }
         "probe" => roles::probe(),
         "privileged" => roles::privileged(),
         _ => return None,

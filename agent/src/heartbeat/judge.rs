@@ -22,7 +22,7 @@ pub struct Finding {
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         machine(facts).into_iter().chain(facts.apps.iter().filter_map(app)).collect();
-    found.extend(facts.found.iter().cloned());
+    found.extend(facts.found.values().flatten().cloned());
     found.sort_by(|a, b| (a.kind, &a.subject).cmp(&(b.kind, &b.subject)));
     found
 }

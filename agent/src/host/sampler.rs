@@ -1,54 +1,53 @@
-//! Asks the kernel for the figures.
+//! Asks the kernel for the cheap figures: files of `/proc`, which never hang.
 
-use std::path::{Path, PathBuf};
-
-use station_proto::node::{Cpu, Disk, Memory, Pressure, Samples};
+use station_proto::node::{Cpu, Pressure, Samples};
 use station_proto::time::Time;
-use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
+use sysinfo::{CpuRefreshKind, RefreshKind, System};
 
-use super::pressure::avg10;
-use crate::os::clock;
+use super::pressure::{self, Share};
+use super::state::{Fast, Stalls};
+use crate::base::moment::Moment;
+use crate::os::machine::{self, clock};
 
-const MIB: u64 = 1024 * 1024;
+/// No file of this kind is larger.
+const FILE: u64 = 256 * 1024;
 
 /// Keeps what is needed to measure the CPU between two samples.
 pub(super) struct Sampler {
     /// Absent if the kernel's figures cannot be read at all.
     system: Option<System>,
-    disk: PathBuf,
 }
 
 impl Sampler {
-    pub(super) fn new(disk: PathBuf) -> Self {
-        let what = RefreshKind::nothing()
-            .with_cpu(CpuRefreshKind::nothing().with_usage())
-            .with_memory(MemoryRefreshKind::everything());
-        Self { system: System::new_with_specifics(what).ok(), disk }
+    pub(super) fn new() -> Self {
+        let what = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing().with_usage());
+        Self { system: System::new_with_specifics(what).ok() }
     }
 
-    pub(super) fn sample(&mut self) -> Samples {
+    /// The figures of `now`; disks and stationd's own are put in by the caller.
+    pub(super) fn sample(&mut self, now: Moment) -> (Samples, Fast) {
         if let Some(system) = &mut self.system {
             system.refresh_cpu_usage();
-            system.refresh_memory();
         }
-        let system = self.system.as_ref();
-        Samples {
-            at: Time(clock::now().wall),
-            cpu: system.map(|system| Cpu {
+        let text = |file: &str| machine::text(file, FILE).unwrap_or_default();
+        let memory = pressure::memory(&text("/proc/meminfo"));
+        let stalls = stalls();
+        let samples = Samples {
+            at: Time(now.wall),
+            cpu: self.system.as_ref().map(|system| Cpu {
                 cores: cores(),
                 used_percent: tenth(f64::from(system.global_cpu_usage())),
             }),
-            load: System::load_average().ok().map(|load| [load.one, load.five, load.fifteen]),
-            memory: system.map(|system| Memory {
-                total_mib: system.total_memory() / MIB,
-                available_mib: system.available_memory() / MIB,
-                swap_total_mib: system.total_swap() / MIB,
-                swap_free_mib: system.free_swap() / MIB,
-            }),
-            pressure: pressure(),
-            os_disk: disk(&self.disk),
+            load: pressure::load(&text("/proc/loadavg")),
+            memory: memory.clone(),
+            pressure: stalls.map(shown),
+            os_disk: None,
+            disks: Vec::new(),
+            agent: None,
             gpus: Vec::new(),
-        }
+        };
+        let kills = pressure::kills(&text("/proc/vmstat"));
+        (samples, Fast { memory, stalls, kills, stepped_ms: clock::stepped_ms() })
     }
 }
 
@@ -64,39 +63,39 @@ fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-fn pressure() -> Option<Pressure> {
-    let read = |what: &str| std::fs::read_to_string(format!("/proc/pressure/{what}")).ok();
+fn stalls() -> Option<Stalls> {
+    let read = |what: &str| machine::text(&format!("/proc/pressure/{what}"), FILE);
     let (cpu, memory, io) = (read("cpu")?, read("memory")?, read("io")?);
-    Some(Pressure {
-        cpu_some_percent: avg10(&cpu, "some")?,
-        memory_some_percent: avg10(&memory, "some")?,
-        memory_full_percent: avg10(&memory, "full")?,
-        io_some_percent: avg10(&io, "some")?,
-        io_full_percent: avg10(&io, "full")?,
+    Some(Stalls {
+        cpu_some: pressure::share(&cpu, "some")?,
+        memory_some: pressure::share(&memory, "some")?,
+        memory_full: pressure::share(&memory, "full")?,
+        io_some: pressure::share(&io, "some")?,
+        io_full: pressure::share(&io, "full")?,
     })
 }
 
-fn disk(path: &Path) -> Option<Disk> {
-    let space = nix::sys::statvfs::statvfs(path).ok()?;
-    let mib = |blocks: u64| blocks.saturating_mul(space.fragment_size()) / MIB;
-    Some(Disk {
-        path: path.display().to_string(),
-        total_mib: mib(space.blocks()),
-        available_mib: mib(space.blocks_available()),
-        inodes_total: space.files(),
-        inodes_free: space.files_available(),
-    })
+fn shown(stalls: Stalls) -> Pressure {
+    let ten = |share: Share| share.ten_s;
+    Pressure {
+        cpu_some_percent: ten(stalls.cpu_some),
+        memory_some_percent: ten(stalls.memory_some),
+        memory_full_percent: ten(stalls.memory_full),
+        io_some_percent: ten(stalls.io_some),
+        io_full_percent: ten(stalls.io_full),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::clock;
 
     #[test]
-    fn this_machine_has_memory_a_disk_and_a_core() {
-        let samples = Sampler::new("/".into()).sample();
+    fn this_machine_has_memory_and_a_core() {
+        let (samples, fast) = Sampler::new().sample(clock::now());
         assert!(samples.memory.is_some_and(|m| m.total_mib > 0 && m.available_mib <= m.total_mib));
-        assert!(samples.os_disk.is_some_and(|d| d.total_mib >= d.available_mib));
+        assert!(samples.load.is_some() && fast.kills.is_some());
         assert!(
             samples.cpu.is_some_and(|c| c.cores > 0 && (0.0..=100.0).contains(&c.used_percent))
         );

@@ -30,6 +30,12 @@ const MACHINE: &[Figure<Samples>] = &[
     gauge("swap_size", Some("bytes"), "Swap space", |one| {
         one.memory.as_ref().map(|memory| mebibytes(memory.swap_total_mib))
     }),
+    gauge(
+        "event_loop_late_p99",
+        Some("seconds"),
+        "How late 99 of 100 of its own timers fired at most, over a minute",
+        |one| one.agent.as_ref().map(|agent| whole(agent.late_p99_ms) / 1000.0),
+    ),
     gauge("swap_free", Some("bytes"), "Swap space that is free", |one| {
         one.memory.as_ref().map(|memory| mebibytes(memory.swap_free_mib))
     }),
@@ -70,7 +76,7 @@ pub(super) fn encode(samples: &Samples, encoder: &mut DescriptorEncoder<'_>) -> 
         stalls("pressure_full", FULL.as_slice(), pressure, encoder)?;
     }
     for figure in DISKS {
-        let all = samples.os_disk.iter().map(|disk| (vec![("path", disk.path.as_str())], disk));
+        let all = samples.disks.iter().map(|disk| (vec![("path", disk.path.as_str())], disk));
         figure.encode(all, encoder)?;
     }
     Ok(())

@@ -38,15 +38,7 @@ fn shown() -> Shown {
         process: None,
         detail: String::new(),
     }];
-    let samples = Samples {
-        at,
-        cpu: None,
-        load: Some([0.5, 0.25, 0.0]),
-        memory: None,
-        pressure: None,
-        os_disk: None,
-        gpus: Vec::new(),
-    };
+    let samples = Samples { load: Some([0.5, 0.25, 0.0]), ..Samples::nothing(at) };
     let gpus = Gpus { gpus: vec![gpu], ..Gpus::default() };
     Shown { status: Arc::new(status), samples: Some(Arc::new(samples)), gpus }
 }

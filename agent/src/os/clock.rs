@@ -16,3 +16,8 @@ pub fn now() -> Moment {
 pub fn since_boot() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }
+
+/// Time since boot in which the machine was awake: a pause of it makes nobody late.
+pub fn awake() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}

@@ -1,6 +1,8 @@
 //! Keeps the heartbeat's facts up to date: every part's news goes into its own fields.
 
 mod gpus;
+mod kernel;
+mod machine;
 mod privileged;
 mod workspace;
 
@@ -15,6 +17,7 @@ use super::start::Common;
 use crate::config::Config;
 use crate::gpu;
 use crate::heartbeat::{Facts, Workspace};
+use crate::host::Host;
 use crate::probe::Probe;
 use crate::store::Store;
 
@@ -59,7 +62,7 @@ fn probe(outside: &Outside) -> Probe {
 }
 
 /// Copies what the parts publish.
-pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) -> gpu::Handle {
+pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) -> (gpu::Handle, Host) {
     workspace::follow(common, facts);
     privileged::follow(common, facts);
     let (mut seen, to, cancel) = (common.apps.seen(), facts.clone(), common.tasks.token().clone());
@@ -77,7 +80,9 @@ pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) -> gpu::
     common.tasks.part("facts-store", async move {
         cancel.run_until_cancelled(follow_store(&store, &to)).await;
     });
-    gpus::follow(common, facts)
+    let gpu = gpus::follow(common, facts);
+    let host = machine::follow(common, facts, gpu.seen.clone());
+    (gpu, host)
 }
 
 /// While the disk takes no writes it is tried again, and while it does the file is looked for: nobody

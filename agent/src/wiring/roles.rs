@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::net::UnixListener;
 
-use super::edges::config_to_privileged;
+use super::edges::{config_to_host, config_to_privileged};
 use super::{Outside, log, reload, told};
 use crate::base::limits;
 use crate::base::tasks::Tasks;
@@ -100,11 +100,15 @@ pub fn probe() -> Result<ExitCode, RoleError> {
     let account = UnitUser::named(ACCOUNT).map_err(|_none| RoleError::NoAccount)?;
     let program = outside.program.clone();
     let file = in_force(&outside.paths);
-    let workspace = move || -> Option<PathBuf> {
-        let root = privileged::role::in_force(&file).or_else(|| load(&outside).ok())?;
-        Some(root.workspace)
+    let may = move || {
+        let root = privileged::role::in_force(&file).or_else(|| load(&outside).ok());
+        probe::role::May {
+            disks: config_to_host::own_disks(&outside.paths),
+            tools: Some(outside.paths.tools_dir.clone()),
+            workspace: root.map(|root| root.workspace),
+        }
     };
-    let role = probe::role::Role { program, uid: account.uid, may: Arc::new(workspace) };
+    let role = probe::role::Role { program, uid: account.uid, may: Arc::new(may) };
     run("probe", |tasks, listener| async move {
         probe::role::serve(&tasks, listener, role).await;
     })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use station_proto::heartbeat::Status;
-use station_proto::node::Samples;
+use station_proto::node::{Node, Samples};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,6 @@ use crate::base::tasks::{Ended, Tasks};
 use crate::config::{self, Config};
 use crate::gpu;
 use crate::heartbeat::{self, Facts, Ledger, Published};
-use crate::host;
 use crate::identity::{self, Identity, Instance};
 use crate::lifecycle::aborted;
 use crate::os::systemd::passed::PassedError;
@@ -36,8 +35,6 @@ use crate::store::{Feature, Store};
 const FEATURES: [Feature; 3] = [apps::FEATURE, heartbeat::FEATURE, identity::FEATURE];
 /// Where `stationd privileged` listens, in the run folder.
 pub(super) const PRIVILEGED_SOCKET: &str = "privileged.sock";
-/// How often the machine's figures are taken.
-const SAMPLE: Duration = Duration::from_secs(5);
 /// How long the start waits for the first look at the apps.
 const APPS_KNOWN: Duration = Duration::from_secs(2);
 
@@ -83,6 +80,7 @@ pub(super) struct Shown {
     pub status: watch::Receiver<Arc<Status>>,
     pub ledger: watch::Receiver<Arc<Ledger>>,
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
+    pub node: watch::Receiver<Option<Arc<Node>>>,
 }
 
 /// Reads the configuration; with mistakes, or with `trouble` in using it, no app is started.
@@ -187,11 +185,10 @@ impl Common<'_> {
         levels: log::Levels,
     ) -> impl FnOnce(mpsc::Receiver<Ended>) -> Running {
         let (facts, facts_rx) = watch::channel(facts::first(&self, &bound));
-        let gpu = facts::follow(&self, &facts);
-        let samples = host::Config { every: SAMPLE, disk: self.outside.paths.state_dir.clone() };
+        let (gpu, host) = facts::follow(&self, &facts);
         let Published { status, ledger } =
             heartbeat::spawn(&self.tasks, &self.store, facts_rx).await;
-        let shown = Shown { status, ledger, samples: host::spawn(&self.tasks, samples) };
+        let shown = Shown { status, ledger, samples: host.samples, node: host.node };
         self.apps_known(shown.status.clone()).await;
         let (counters, metrics) = public::metrics();
         let recorder = Recorder::new(counters, shown.clone(), gpu.seen.clone());
@@ -254,6 +251,7 @@ impl Common<'_> {
             status: shown.status.clone(),
             ledger: shown.ledger.clone(),
             samples: shown.samples.clone(),
+            node: shown.node.clone(),
             store: self.store.clone(),
             tasks: self.tasks.clone(),
             control,

@@ -69,15 +69,7 @@ impl Site {
     fn home(&self, request: &Request<Incoming>) -> Response<Body> {
         let status = Arc::clone(&self.status.borrow());
         let samples = self.samples.borrow().clone();
-        let nothing = Samples {
-            at: now(),
-            cpu: None,
-            load: None,
-            memory: None,
-            pressure: None,
-            os_disk: None,
-            gpus: Vec::new(),
-        };
+        let nothing = Samples::nothing(now());
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         answer(web::home(&Home {
             etag: &etag(&self.boot_id, status.seq),

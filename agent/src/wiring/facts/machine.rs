@@ -1,0 +1,83 @@
+//! The machine: what is found out about it becomes part of its status, and of the answers.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::{kernel, probe};
+use crate::gpu;
+use crate::heartbeat::Facts;
+use crate::host::{self, Host};
+use crate::probe::Topic;
+use crate::wiring::edges::{config_to_host, config_to_privileged, host_to_heartbeat};
+use crate::wiring::start::Common;
+
+/// Whose findings they are.
+const FOUND: &str = "host";
+/// How often the machine's figures are taken.
+const SAMPLE: Duration = Duration::from_secs(5);
+/// Lines of the kernel's log that wait.
+const LINES: usize = 64;
+const TOPICS: [Topic; 2] = [Topic::OutOfMemory, Topic::FileSystem];
+
+/// Starts to look, and to publish.
+pub(super) fn follow(
+    common: &Common<'_>,
+    facts: &watch::Sender<Facts>,
+    gpus: gpu::Published,
+) -> Host {
+    let (outside, cancel) = (common.outside, common.tasks.token());
+    let (tell, told) = mpsc::channel(LINES);
+    let (log, ended) = (probe(outside), cancel.clone());
+    common.tasks.work(async move {
+        ended.run_until_cancelled(kernel::follow(log, &TOPICS, tell)).await;
+    });
+    let workspace = config_to_privileged::workspace(&common.settled.config, &outside.paths);
+    let config = host::Config {
+        every: SAMPLE,
+        disks: config_to_host::disks(&outside.paths, workspace),
+        state: outside.paths.state_dir.clone(),
+        tools: outside.paths.tools_dir.clone(),
+    };
+    let driver_cuda = driver_cuda(common, gpus);
+    let inputs = host::Inputs { probe: probe(outside), kernel: told, driver_cuda };
+    let host = host::spawn(&common.tasks, config, inputs);
+    let (mut findings, to, cancel) = (host.findings.clone(), facts.clone(), cancel.clone());
+    common.tasks.part("facts-host", async move {
+        loop {
+            let latest = findings.borrow_and_update().clone();
+            let found: Vec<_> = latest.iter().map(host_to_heartbeat::finding).collect();
+            to.send_if_modified(|facts| {
+                let changed = facts.found.get(FOUND) != Some(&found);
+                facts.found.insert(FOUND, found);
+                changed
+            });
+            match cancel.run_until_cancelled(findings.changed()).await {
+                Some(Ok(())) => {}
+                _ => return,
+            }
+        }
+    });
+    host
+}
+
+/// The CUDA version that the driver serves, as it changes.
+fn driver_cuda(common: &Common<'_>, mut gpus: gpu::Published) -> watch::Receiver<Option<String>> {
+    let (to, version) = watch::channel(None);
+    let cancel = common.tasks.token().clone();
+    common.tasks.part("facts-cuda", async move {
+        loop {
+            let latest = gpus.borrow_and_update().gpus.driver.cuda_version.clone();
+            to.send_if_modified(|before| {
+                let changed = *before != latest;
+                *before = latest;
+                changed
+            });
+            match cancel.run_until_cancelled(gpus.changed()).await {
+                Some(Ok(())) => {}
+                _ => return,
+            }
+        }
+    });
+    version
+}
