@@ -2,6 +2,8 @@
 
 mod events;
 mod heartbeat;
+mod host;
+mod node;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};

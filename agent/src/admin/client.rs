@@ -7,6 +7,7 @@
 pub mod args;
 mod connection;
 mod gpus;
+mod node;
 mod screen;
 pub mod setup;
 mod tokens;
