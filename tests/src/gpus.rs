@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
+use crate::host::Files;
 use crate::process;
 
 /// The fake library, which `scripts/test` builds.
@@ -49,6 +50,7 @@ impl Gpus {
     }
 
     fn filled(self, count: usize) -> Result<Self> {
+        Files::well(&self.folder)?;
         for number in 0..count {
             self.plug(number)?;
         }
@@ -115,13 +117,7 @@ impl Gpus {
 
     /// The kernel's log of that machine, to be written to.
     pub fn kernel_log(&self) -> Result<fs::File> {
-        let path = self.folder.join("dev/kmsg");
-        if !path.exists() {
-            fs::create_dir_all(path.parent().context("a file in a folder")?)?;
-            nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU)?;
-        }
-        // For both ways, so that opening waits for nobody.
-        Ok(fs::File::options().read(true).write(true).open(path)?)
+        Files::at(&self.folder).kernel_log()
     }
 
     /// What stationd needs to see this machine.

@@ -20,7 +20,7 @@ const CALM: &str = "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n\
 impl Files {
     /// One that is well, in `folder`.
     pub fn well(folder: &Path) -> Result<Self> {
-        let files = Self { folder: folder.to_owned() };
+        let files = Self::at(folder);
         for what in ["cpu", "memory", "io"] {
             files.write(&format!("proc/pressure/{what}"), CALM)?;
         }
@@ -29,6 +29,11 @@ impl Files {
         files.write("proc/vmstat", "oom_kill 0\n")?;
         files.write("adjtimex", "0 1500\n")?;
         Ok(files)
+    }
+
+    /// Those that there are already in `folder`.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
     }
 
     pub fn folder(&self) -> &Path {

@@ -5,6 +5,8 @@ mod doctor;
 mod events;
 mod gzip;
 mod heartbeat;
+mod host;
+mod node;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};

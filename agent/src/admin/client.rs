@@ -7,7 +7,6 @@
 pub mod args;
 mod connection;
 mod doctor;
-mod gpus;
 mod screen;
 pub mod setup;
 mod tokens;

@@ -34,9 +34,9 @@ pub enum ContainerError {
 
 /// Runs a container with the first engine that answers; gives the engine's name and version.
 pub async fn check() -> Result<String, ContainerError> {
-    let image = image::tar().ok_or_else(|| {
-        Skipped(format!("there is no canary for processors of kind {}", std::env::consts::ARCH))
-    })?;
+    let kind = std::env::consts::ARCH;
+    let none = || Skipped(format!("there is no canary for processors of kind {kind}"));
+    let image = image::tar(kind).ok_or_else(none)?;
     let (engine, program, version) = engine().await?;
     let folder = new_folder().map_err(ContainerError::Folder)?;
     let file = folder.join("image.tar");

@@ -13,7 +13,7 @@ use crate::os::clock;
 const TIMER: Duration = Duration::from_millis(500);
 /// A minute of them, and how many there must be before something is said.
 const KEPT: usize = 120;
-const FIRST: usize = 20;
+const FIRST: usize = 100;
 /// How often the figures are published.
 const TELL: usize = 10;
 

@@ -48,14 +48,9 @@ pub(super) fn pill(label: Label) -> Html {
     Html::literal("<span class=\"pill ").raw(label.class).raw("\">").raw(label.word).raw("</span>")
 }
 
-/// What to do, with the commands in it as code.
+/// What to do.
 pub(super) fn action(text: &str) -> Html {
-    let html = Html::literal("<p class=\"action\">What to do: ");
-    let parts = text.split('`').enumerate();
-    let html = parts.fold(html, |html, (at, part)| {
-        if at % 2 == 1 { html.raw("<code>").text(part).raw("</code>") } else { html.text(part) }
-    });
-    html.raw("</p>")
+    Html::literal("<p class=\"action\">What to do: ").text(text).raw("</p>")
 }
 
 /// A point in time; the script replaces the text by the reader's own time.

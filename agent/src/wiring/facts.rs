@@ -80,8 +80,9 @@ pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) -> (gpu:
     common.tasks.part("facts-store", async move {
         cancel.run_until_cancelled(follow_store(&store, &to)).await;
     });
-    let gpu = gpus::follow(common, facts);
-    let host = machine::follow(common, facts, gpu.seen.clone());
+    let (of_gpus, of_machine) = kernel::follow(common, probe(common.outside));
+    let gpu = gpus::follow(common, facts, of_gpus);
+    let host = machine::follow(common, facts, gpu.seen.clone(), of_machine);
     (gpu, host)
 }
 

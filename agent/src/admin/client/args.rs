@@ -43,6 +43,8 @@ pub enum Verb {
     /// List, start, stop and restart apps, and read their logs
     #[command(subcommand)]
     App(AppVerb),
+    /// What the machine is: system, size, cloud, CUDA
+    Node,
     /// GPUs, their driver, and who holds their memory
     Gpu,
     /// Try whether the workstation works: a kernel, the share, a container, each GPU; or look closer

@@ -1,5 +1,8 @@
 //! Pure: answers of the API as text for a person.
 
+pub(super) mod gpus;
+pub(super) mod node;
+
 use std::fmt::Write;
 use std::time::Duration;
 

@@ -12,11 +12,13 @@ use station_proto::app::{App, AppActivity, AppLogs};
 use station_proto::event::Event;
 use station_proto::gpu::{GpuCall, Gpus};
 use station_proto::heartbeat::Heartbeat;
+use station_proto::node::Node;
 use station_proto::time::Time;
 
 use super::args::{AppVerb, DoctorPart, Login, Verb};
+use super::screen::{gpus, node};
 use super::words::printable;
-use super::{ClientError, Connection, connection, doctor, gpus, screen, tokens};
+use super::{ClientError, Connection, connection, doctor, screen, tokens};
 use crate::base::conditions::Kind;
 use crate::base::ids::AppName;
 use crate::os::clock;
@@ -50,6 +52,7 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
         Verb::Login(wanted) => login(&station, wanted, printer).await,
         Verb::Token(verb) => tokens::run(&station, verb, printer).await,
         Verb::App(verb) => app(&station, verb, printer).await,
+        Verb::Node => node(&station, printer).await,
         Verb::Gpu => gpu(&station, printer).await,
         Verb::Doctor { part: None } => doctor::run(&station, printer).await,
         Verb::Doctor { part: Some(DoctorPart::Gpu) } => doctor_gpu(&station, printer).await,
@@ -162,12 +165,23 @@ async fn warn_of_kernels(
     }
 }
 
+async fn node(station: &Connection, printer: &Printer) -> Result<(), ClientError> {
+    let node: Node = get(station, "/v1/node").await?;
+    if printer.json {
+        return print_json(&node);
+    }
+    text(&node::screen(&node))
+}
+
 async fn gpu(station: &Connection, printer: &Printer) -> Result<(), ClientError> {
     let gpus: Gpus = get(station, "/v1/gpus").await?;
     if printer.json {
         return print_json(&gpus);
     }
-    text(&gpus::screen(&gpus))
+    let node: Node = get(station, "/v1/node").await?;
+    let cuda = node.cuda.as_ref().map(node::cuda).filter(|text| !text.is_empty());
+    let cuda = cuda.map(|text| format!("\ninstalled:\n{text}")).unwrap_or_default();
+    text(&(gpus::screen(&gpus) + &cuda))
 }
 
 /// What the GPUs say, and how long each call of the driver takes.

@@ -37,9 +37,9 @@ const AARCH64: &[u8] = &[
     b'1', b'\n',
 ];
 
-/// The image as `docker import` takes it; `None` for another processor.
-pub(super) fn tar() -> Option<Vec<u8>> {
-    let program = match std::env::consts::ARCH {
+/// The image as `docker import` takes it, for a processor as Rust names it; `None` for another one.
+pub(super) fn tar(architecture: &str) -> Option<Vec<u8>> {
+    let program = match architecture {
         "x86_64" => elf(62, X86_64),
         "aarch64" => elf(183, AARCH64),
         _ => return None,

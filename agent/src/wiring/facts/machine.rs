@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::{kernel, probe};
+use super::probe;
 use crate::gpu;
 use crate::heartbeat::Facts;
 use crate::host::{self, Host};
-use crate::probe::Topic;
+use crate::probe::Heard;
 use crate::wiring::edges::{config_to_host, config_to_privileged, host_to_heartbeat};
 use crate::wiring::start::Common;
 
@@ -16,22 +16,15 @@ use crate::wiring::start::Common;
 const FOUND: &str = "host";
 /// How often the machine's figures are taken.
 const SAMPLE: Duration = Duration::from_secs(5);
-/// Lines of the kernel's log that wait.
-const LINES: usize = 64;
-const TOPICS: [Topic; 2] = [Topic::OutOfMemory, Topic::FileSystem];
 
-/// Starts to look, and to publish.
+/// Starts to look, and to publish. `kernel` brings what the kernel's log says of the machine.
 pub(super) fn follow(
     common: &Common<'_>,
     facts: &watch::Sender<Facts>,
     gpus: gpu::Published,
+    kernel: mpsc::Receiver<Heard>,
 ) -> Host {
     let (outside, cancel) = (common.outside, common.tasks.token());
-    let (tell, told) = mpsc::channel(LINES);
-    let (log, ended) = (probe(outside), cancel.clone());
-    common.tasks.work(async move {
-        ended.run_until_cancelled(kernel::follow(log, &TOPICS, tell)).await;
-    });
     let workspace = config_to_privileged::workspace(&common.settled.config, &outside.paths);
     let config = host::Config {
         every: SAMPLE,
@@ -40,7 +33,7 @@ pub(super) fn follow(
         tools: outside.paths.tools_dir.clone(),
     };
     let driver_cuda = driver_cuda(common, gpus);
-    let inputs = host::Inputs { probe: probe(outside), kernel: told, driver_cuda };
+    let inputs = host::Inputs { probe: probe(outside), kernel, driver_cuda };
     let host = host::spawn(&common.tasks, config, inputs);
     let (mut findings, to, cancel) = (host.findings.clone(), facts.clone(), cancel.clone());
     common.tasks.part("facts-host", async move {

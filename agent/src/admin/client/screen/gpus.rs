@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use station_proto::gpu::{DriverState, Gpu, GpuCall, GpuProcess, Gpus};
 
-use super::words::{gib, printable, word};
+use crate::admin::client::words::{gib, printable, word};
 
 /// Driver, GPUs, and who uses them.
-pub(super) fn screen(gpus: &Gpus) -> String {
+pub(in crate::admin::client) fn screen(gpus: &Gpus) -> String {
     let mut out = String::new();
     let driver = &gpus.driver;
     if driver.state == DriverState::Absent {
@@ -84,7 +84,7 @@ fn process(out: &mut String, process: &GpuProcess) {
 }
 
 /// How long each call of the driver took.
-pub(super) fn calls(calls: &[GpuCall]) -> String {
+pub(in crate::admin::client) fn calls(calls: &[GpuCall]) -> String {
     let mut out = String::from("\nCALLS OF THE DRIVER, in us\n");
     if calls.is_empty() {
         out.push_str("  none: the driver cannot be asked\n");
