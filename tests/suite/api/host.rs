@@ -61,7 +61,7 @@ async fn a_machine_that_is_well_has_no_condition_and_shows_its_figures() {
     let now = now.samples.unwrap();
     assert_eq!(now.disks[0].path, "/");
     assert!(now.disks[0].total_mib > 0 && now.disks[0].inodes_total > 0);
-    assert_eq!(now.pressure.unwrap().io_full_percent, 0.0);
+    assert!(now.pressure.unwrap().io_full_percent < 0.1);
 }
 
 #[tokio::test]
