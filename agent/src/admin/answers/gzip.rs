@@ -54,9 +54,14 @@ fn fits(answer: &Response) -> bool {
         None => answer.status() == http::StatusCode::NOT_MODIFIED,
         Some(kind) => {
             let is = |known: &str| kind.starts_with(known.as_bytes());
-            ["application/json", "application/problem+json", "application/openmetrics-text"]
-                .into_iter()
-                .any(is)
+            [
+                "application/json",
+                "application/problem+json",
+                "application/openmetrics-text",
+                "text/plain",
+            ]
+            .into_iter()
+            .any(is)
         }
     }
 }
