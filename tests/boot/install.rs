@@ -2,6 +2,7 @@
 
 mod apps;
 mod cloud;
+mod host;
 
 use station_proto::app::AppPhase;
 use station_proto::heartbeat::{Heartbeat, Phase};
