@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use station_proto::{api, app, event, heartbeat, problem, token};
+use station_proto::{api, app, event, heartbeat, node, problem, token};
 
 /// Reads `text` as `T`; what comes out again must hold all that went in.
 fn check<T: Serialize + DeserializeOwned>(text: &str) -> Result<(), String> {
@@ -24,6 +24,7 @@ fn check_named(name: &str, text: &str) -> Result<(), String> {
         "lease.json" => check::<heartbeat::Lease>(text),
         "app.json" => check::<app::App>(text),
         "app-logs.json" => check::<app::AppLogs>(text),
+        "node.json" => check::<node::Node>(text),
         "event.ndjson" => text.lines().try_for_each(check::<event::Event>),
         "login-link.json" => check::<api::LoginLink>(text),
         "token.json" => check::<token::NewToken>(text),
