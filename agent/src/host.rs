@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   /proc, every 5 s (sampler) ──────┐
-//!   probe host, every 15 s (look) ───┤             ┌─► Samples
+//!   probe host, every 10 s (look) ───┤             ┌─► Samples
 //!   kernel log (kernel) ─────────────┼─► state ────┼─► findings (judge)
 //!   own timers (pace) ───────────────┤   step      └─► Node
 //!   the driver's CUDA version ───────┘     └─► Look | Walk

@@ -25,7 +25,7 @@ pub struct Samples {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os_disk: Option<Disk>,
     /// Every local file system that matters here, each once: the operating system's, and where they are
-    /// others those of stationd's state, of temporary files and of the workspace. Looked at every 15
+    /// others those of stationd's state, of temporary files and of the workspace. Looked at every ten
     /// seconds; one that gives no answer is missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,

@@ -53,6 +53,7 @@ fn check_named(name: &str, text: &str) -> Result<(), String> {
         "lease.json" => check::<heartbeat::Lease>(text),
         "app.json" => check::<app::App>(text),
         "app-logs.json" => check::<app::AppLogs>(text),
+        "node.json" => check::<node::Node>(text),
         "event.ndjson" | "events.ndjson" => text.lines().try_for_each(check::<event::Event>),
         "login-link.json" => check::<api::LoginLink>(text),
         "token.json" => check::<token::NewToken>(text),

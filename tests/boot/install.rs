@@ -2,6 +2,7 @@
 
 mod apps;
 mod cloud;
+mod host;
 mod libraries;
 
 use station_proto::app::AppPhase;

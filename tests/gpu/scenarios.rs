@@ -10,8 +10,11 @@ use station_proto::app::AppPhase;
 use station_proto::condition::Condition;
 use station_proto::gpu::{DriverState, GpuHealth, Gpus as Shown};
 use station_proto::heartbeat::Heartbeat;
+use station_proto::node::Node;
 use station_tests::gpus::Gpus;
+use station_tests::host::Files;
 use station_tests::kernel::{Kernel, api};
+use station_tests::process::eventually_async;
 use station_tests::station::{App, Station};
 
 /// Two rounds and a look at the files, on a loaded machine.
@@ -203,5 +206,34 @@ async fn memory_of_a_gpu_is_traced_to_the_notebook_that_holds_it() -> Result<()>
     };
     assert_eq!(holder.notebook.as_deref(), Some("train.ipynb"));
     assert_eq!(holder.app.as_deref(), Some("jupyterlab"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_toolkit_that_the_driver_does_not_serve_is_named() -> Result<()> {
+    let gpus = Gpus::new(1)?;
+    let machine = Files::well(gpus.folder())?;
+    let toolkit = |version: &str| format!(r#"{{"cuda": {{"version": "{version}"}}}}"#);
+    machine.write("usr/local/cuda-13.1/version.json", &toolkit("13.1.0"))?;
+    let station = station(&gpus).await?;
+    wait_health(&station, &[GpuHealth::Healthy]).await?;
+    let node = || async {
+        let answer = station.admin(Method::GET, "/v1/node", "").await.ok()?;
+        let node: Node = serde_json::from_slice(answer.body()).ok()?;
+        node.cuda.filter(|cuda| cuda.driver_cuda_version.is_some())
+    };
+    let cuda = eventually_async("CUDA", SOON, node).await?;
+    assert_eq!(cuda.driver_cuda_version.as_deref(), Some("13.0"));
+    let kind = "CudaToolkitIncompatible";
+    let now = station.heartbeat().await?;
+    assert!(conditions(&now, kind).is_empty(), "a newer minor version will do");
+    machine.write("usr/local/cuda-14.0/version.json", &toolkit("14.0.0"))?;
+    let told = |now: &Heartbeat| !conditions(now, kind).is_empty();
+    let now = station.wait_for(kind, SOON, told).await?;
+    let message = &conditions(&now, kind)[0].message;
+    assert!(message.contains("CUDA 14.0.0 in /usr/local/cuda-14.0"), "{message}");
+    assert!(message.contains("up to 13.0") && !message.contains("13.1"), "{message}");
+    machine.remove("usr/local/cuda-14.0/version.json")?;
+    station.wait_for("well again", SOON, |now| conditions(now, kind).is_empty()).await?;
     Ok(())
 }

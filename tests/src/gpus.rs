@@ -59,6 +59,11 @@ impl Gpus {
         Ok(self)
     }
 
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where a GPU is on the bus, as the fake has it.
     pub fn pci(number: usize) -> String {
         format!("0000:{:02x}:00.0", number + 1)

@@ -27,7 +27,8 @@ impl Files {
         files.memory(8_000_000)?;
         files.write("proc/loadavg", "0.10 0.20 0.30 1/100 4242\n")?;
         files.write("proc/vmstat", "oom_kill 0\n")?;
-        files.write("adjtimex", "0 1500\n")?;
+        files.write("adjtimex", "1500\n")?;
+        files.space(None)?;
         Ok(files)
     }
 
@@ -55,6 +56,13 @@ impl Files {
     pub fn memory(&self, available_kib: u64) -> Result<()> {
         let text = format!("MemTotal: 16000000 kB\nMemAvailable: {available_kib} kB\n");
         self.write("proc/meminfo", &text)
+    }
+
+    /// What `statvfs` says of a path: bytes and inodes, all and available, or `hang`. Everything else is
+    /// on one disk that is half full.
+    pub fn space(&self, of: Option<(&str, &str)>) -> Result<()> {
+        let line = of.map(|(path, figures)| format!("{path} {figures}\n")).unwrap_or_default();
+        self.write("statvfs", &format!("{line}* 200000000000 100000000000 1000000 900000\n"))
     }
 
     /// The line `full` of a kind of pressure, over ten seconds and over a minute, in percent.

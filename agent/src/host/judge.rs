@@ -16,10 +16,6 @@ use crate::probe::host::{Reboot, Units};
 
 pub(super) use self::marks::{agent, cpu, io, memory};
 
-/// What the kernel says for "I do not know": `NTP_PHASE_LIMIT`, 16 s. The flag `STA_UNSYNC` alone is no
-/// sign: chrony leaves it set to keep the kernel's hands off the hardware clock, and systemd's
-/// `timedatectl` goes by this figure too.
-const UNKNOWN_ERROR_US: i64 = 16_000_000;
 /// A machine that has just been started may still look for a time server.
 const CLOCK_PATIENCE_S: u64 = 300;
 /// Names that a message lists.
@@ -131,7 +127,7 @@ fn clock(state: &State, now: Moment) -> Vec<Finding> {
     let mut found = Vec::new();
     let kind = Kind::ClockUnsynchronized;
     match state.clock.known {
-        Known::Kept(kept) if kept.maximum_error_us >= UNKNOWN_ERROR_US => {
+        Known::Kept(kept) if kept.is_lost() => {
             if now.mono.as_secs() >= CLOCK_PATIENCE_S {
                 let message = "no time server keeps the clock, by the kernel's own estimate";
                 found.push(finding(kind, "", "NotKept", message.to_owned()));

@@ -20,11 +20,11 @@ use super::judge;
 use super::kernel::{self, DiskError};
 use super::pressure::Share;
 use crate::base::moment::Moment;
-use crate::probe::host::{Ask, Looked, More, Reboot, Units, walk};
+use crate::probe::host::{Ask, Files, Looked, More, Reboot, Units, walk};
 use crate::probe::{Heard, Topic};
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_secs(10);
 /// Between two questions to systemd.
 const UNITS: Duration = Duration::from_secs(30);
 /// What rarely changes is read again after so long, and at once when its files have changed.
@@ -178,7 +178,8 @@ impl State {
         if looked.is_none() {
             self.units = None;
         }
-        let Looked { disks, files, units, node, cuda } = looked.map(|one| *one).unwrap_or_default();
+        let Looked { disks, files, units, clock, node, cuda } =
+            looked.map(|one| *one).unwrap_or_default();
         if let Some(files) = &files {
             self.pacing.node.stamped(files.node_stamp);
             self.pacing.cuda.stamped(files.cuda_stamp);
@@ -186,9 +187,10 @@ impl State {
         let files = files.map(|files| *files);
         let mounts = files.as_ref().map(|files| files.mounts.clone()).unwrap_or_default();
         self.disks.looked(disks, mounts);
-        self.clock.known = files
-            .as_ref()
-            .map_or(Known::NotYet, |files| files.clock.map_or(Known::Denied, Known::Kept));
+        self.clock.asked = clock.or(self.clock.asked);
+        let asked = self.clock.asked;
+        let known = |files: &Files| files.clock.or(asked).map_or(Known::Denied, Known::Kept);
+        self.clock.known = files.as_ref().map_or(Known::NotYet, known);
         self.network.looked(files.as_ref().and_then(|files| files.network.clone()));
         self.reboot = files.and_then(|files| files.reboot);
         // Not asked each time: the last answer holds until the next.

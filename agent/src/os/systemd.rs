@@ -1,6 +1,6 @@
 //! What stationd tells systemd, by `sd_notify(3)`. Without systemd every call does nothing.
 
-pub mod failed;
+pub mod look;
 pub mod passed;
 
 use std::time::Duration;

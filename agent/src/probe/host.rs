@@ -52,6 +52,7 @@ pub struct Ask {
 #[serde(deny_unknown_fields)]
 pub struct More {
     pub units: bool,
+    /// With what systemd says of the clock, where the kernel may not be asked.
     pub node: bool,
     pub cuda: bool,
 }
@@ -63,6 +64,7 @@ enum Said {
     Disk { path: PathBuf, disk: Disk },
     Files(Box<Files>),
     Units(Units),
+    Clock(Option<Kept>),
     Node(Box<Node>),
     Cuda(Cuda),
 }
@@ -113,6 +115,7 @@ pub struct Looked {
     /// Absent if they gave no answer in time.
     pub files: Option<Box<Files>>,
     pub units: Option<Units>,
+    pub clock: Option<Kept>,
     pub node: Option<Box<Node>>,
     pub cuda: Option<Cuda>,
 }

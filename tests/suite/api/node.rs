@@ -7,7 +7,7 @@ use station_proto::node::Node;
 use station_tests::process;
 use station_tests::station::{App, Station};
 
-/// A few looks of fifteen seconds, on a loaded machine.
+/// A few looks of ten seconds, on a loaded machine.
 const SOON: Duration = Duration::from_secs(90);
 
 async fn node(station: &Station, what: &str, is: impl Fn(&Node) -> bool) -> Node {

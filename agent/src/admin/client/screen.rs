@@ -68,7 +68,9 @@ fn machine(out: &mut String, samples: &Samples) {
         let free = gib(memory.available_mib);
         line(out, format_args!("  memory  {free} available of {}", gib(memory.total_mib)));
     }
-    if let Some(disk) = &samples.os_disk {
+    let disks =
+        samples.disks.iter().chain(samples.os_disk.iter().filter(|_| samples.disks.is_empty()));
+    for disk in disks {
         let (free, all) = (gib(disk.available_mib), gib(disk.total_mib));
         line(out, format_args!("  disk    {free} available of {all} ({})", disk.path));
     }

@@ -29,7 +29,7 @@ fn kinds(state: &State) -> Vec<Kind> {
 fn of_a_machine_that_is_well_or_unknown_nothing_is_said() {
     assert_eq!(said(&State::default()), []);
     let mut state = State::new(vec!["/".into()], "/".into(), "/t".into());
-    let kept = Kept { unsynchronized: true, maximum_error_us: 15_000 };
+    let kept = Kept { maximum_error_us: 15_000 };
     let files = Files { clock: Some(kept), ..Files::default() };
     let looked = Looked { files: Some(Box::new(files)), ..Looked::default() };
     state.step(now(), Event::Looked(Some(Box::new(looked))));
@@ -76,7 +76,7 @@ fn the_clock_is_kept_or_not_or_not_known_and_it_jumps() {
         let found = findings(&state, now);
         found.first().map(|one| (one.reason, one.truth))
     };
-    let lost = Known::Kept(Kept { unsynchronized: true, maximum_error_us: 16_000_000 });
+    let lost = Known::Kept(Kept { maximum_error_us: 16_000_000 });
     assert_eq!(clock(lost, now()), Some(("NotKept", Truth::True)));
     assert_eq!(clock(lost, Moment::at_ms(60_000)), None, "it may still look for a server");
     assert_eq!(clock(Known::Denied, now()), Some(("NotPermitted", Truth::Unknown)));

@@ -23,6 +23,8 @@ pub(in crate::host) enum Known {
 #[derive(Debug, Clone, Default)]
 pub(in crate::host) struct Clock {
     pub known: Known,
+    /// What systemd said last, where the kernel may not be asked.
+    pub asked: Option<Kept>,
     /// Wall clock less time since boot, in ms.
     offset: Option<i64>,
     jump: Option<(Moment, i64)>,

@@ -39,8 +39,8 @@ fn everything_is_asked_first_and_each_thing_at_its_own_pace_then() {
     assert_eq!(more(&looked(&mut state, 161, Files::default())), Some((true, false, false)));
     looked(&mut state, 162, Files::default());
     assert_eq!(tick(&mut state, 170), []);
-    assert_eq!(more(&tick(&mut state, 176)), Some((false, false, false)));
-    looked(&mut state, 176, Files::default());
+    assert_eq!(more(&tick(&mut state, 171)), Some((false, false, false)));
+    looked(&mut state, 171, Files::default());
     assert_eq!(more(&tick(&mut state, 191)), Some((true, false, false)));
     looked(&mut state, 191, Files::default());
     assert_eq!(more(&tick(&mut state, 700)), Some((true, true, true)));

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Ask, Disk, Said, Units, cuda, files, node};
+use super::{Ask, Disk, Kept, Said, Units, cuda, files, node};
 use crate::base::chain::Chain;
-use crate::os::machine::{self, disk};
-use crate::os::systemd::failed;
+use crate::os::machine::clock;
+use crate::os::machine::disk;
+use crate::os::systemd::look::{self, LookError};
 
 /// How long systemd may take to answer.
 const SYSTEMD: Duration = Duration::from_secs(2);
@@ -34,6 +35,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     say(&Said::Files(Box::new(files::read(&ask))));
     if ask.more.node {
         say(&Said::Node(Box::new(node::read())));
+        if clock::kept().is_none() {
+            say(&Said::Clock(clock()));
+        }
     }
     if ask.more.units {
         say(&Said::Units(units()));
@@ -58,15 +62,24 @@ fn look_at(path: PathBuf) -> std::thread::JoinHandle<()> {
     })
 }
 
-fn units() -> Units {
-    if !machine::path("/run/systemd/system").is_dir() {
-        return Units::None;
-    }
+/// Asks systemd; `Err` says why that is not possible.
+fn ask<T>(question: impl Future<Output = Result<T, LookError>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map(|runtime| runtime.block_on(failed::failed(SYSTEMD))) {
-        Ok(Ok(None)) => Units::None,
-        Ok(Ok(Some(names))) => Units::Failed(names),
-        Ok(Err(error)) => Units::Unknown(Chain(&error).to_string()),
-        Err(error) => Units::Unknown(error.to_string()),
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(question).map_err(|error| Chain(&error).to_string())
+}
+
+fn units() -> Units {
+    match ask(look::failed(SYSTEMD)) {
+        Ok(None) => Units::None,
+        Ok(Some(names)) => Units::Failed(names),
+        Err(why) => Units::Unknown(why),
     }
+}
+
+/// Where the kernel may not be asked, as in the package's sandbox, systemd says what it thinks of the
+/// same figure.
+fn clock() -> Option<Kept> {
+    let kept = ask(look::clock_is_kept(SYSTEMD)).ok().flatten()?;
+    Some(Kept { maximum_error_us: if kept { 0 } else { Kept::UNKNOWN_US } })
 }

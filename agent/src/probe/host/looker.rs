@@ -78,6 +78,7 @@ fn gather(ask: &Ask, asked: &Ask, lines: &[String]) -> Looked {
                 looked.files = Some(files);
             }
             Ok(Said::Units(units)) => looked.units = Some(units),
+            Ok(Said::Clock(kept)) => looked.clock = kept,
             Ok(Said::Node(node)) => looked.node = Some(node),
             Ok(Said::Cuda(cuda)) => looked.cuda = Some(cuda),
             Err(error) => tracing::warn!(%error, "a look at the machine is not understood"),

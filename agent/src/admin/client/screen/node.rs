@@ -28,8 +28,8 @@ pub(in crate::admin::client) fn screen(node: &Node) -> String {
         say(what, value);
     }
     let width = lines.iter().map(|(what, _)| what.len()).max().unwrap_or_default();
-    let all = lines.iter().map(|(what, value)| format!("{what:<width$}  {}", printable(value)));
-    let mut out = all.chain([String::new()]).collect::<Vec<_>>().join("\n");
+    let line = |(what, value): &(&str, String)| format!("{what:<width$}  {}\n", printable(value));
+    let mut out = lines.iter().map(line).collect::<Vec<String>>().concat();
     out.push_str(&node.cuda.as_ref().map(cuda).unwrap_or_default());
     if out.is_empty() { "nothing is known yet; ask again in a moment\n".to_owned() } else { out }
 }
@@ -64,8 +64,8 @@ pub(in crate::admin::client) fn cuda(cuda: &Cuda) -> String {
     let cudnn = cuda.cudnn.iter().map(|one| ("cuDNN", library(one)));
     let nccl = cuda.nccl.iter().map(|one| ("NCCL", library(one)));
     let all = toolkits.chain(cudnn).chain(nccl);
-    let lines = all.map(|(what, value)| format!("{what:<5} {}", printable(&value)));
-    lines.chain([String::new()]).collect::<Vec<_>>().join("\n")
+    let line = |(what, value): (&str, String)| format!("{what:<5} {}\n", printable(&value));
+    all.map(line).collect::<Vec<String>>().concat()
 }
 
 #[cfg(test)]

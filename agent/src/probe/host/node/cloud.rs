@@ -20,7 +20,7 @@ pub(super) fn of(text: &str) -> Option<Cloud> {
         name: first(&["/v1/cloud_name", "/v1/cloud-name"]),
         platform: first(&["/v1/platform"]),
         region: first(&["/v1/region", "/ds/meta_data/imds/compute/location"]),
-        availability_zone: first(&["/v1/availability_zone", "/v1/availability-zone"]),
+        availability_zone: first(zones(&data)),
         instance_id: first(&["/v1/instance_id", "/v1/instance-id"]),
         instance_type: first(&[
             "/ds/meta_data/imds/compute/vmSize",
@@ -40,6 +40,15 @@ pub(super) fn of(text: &str) -> Option<Cloud> {
         public_addresses: addresses(&data, &["public-ipv4", "public_ipv4"], "publicIpAddress"),
     };
     (cloud != Cloud::default()).then_some(cloud)
+}
+
+/// Of Azure, `v1` has the fault domain there, which is no zone.
+fn zones(data: &Value) -> &'static [&'static str] {
+    if data.pointer("/ds/meta_data/imds/compute").is_some() {
+        &["/ds/meta_data/imds/compute/zone"]
+    } else {
+        &["/v1/availability_zone", "/v1/availability-zone"]
+    }
 }
 
 /// A string or a number that says something.
@@ -100,7 +109,7 @@ mod tests {
         let data = json!({
             "v1": {
                 "cloud_name": "azure", "platform": "azure", "region": "westeurope",
-                "availability_zone": null, "instance_id": "3f0c8a4e-0000-4000-8000-1c697a000001",
+                "availability_zone": "0", "instance_id": "3f0c8a4e-0000-4000-8000-1c697a000001",
                 "local_hostname": "gpu-1", "subplatform": "seed-dir (/var/lib/waagent)"
             },
             "ds": { "meta_data": { "imds": {
@@ -123,7 +132,7 @@ mod tests {
         assert_eq!(cloud.name.as_deref(), Some("azure"));
         assert_eq!(cloud.instance_type.as_deref(), Some("Standard_NC24ads_A100_v4"));
         assert_eq!(cloud.image_id.as_deref(), Some("Canonical:ubuntu-24_04-lts:server:latest"));
-        assert_eq!(cloud.availability_zone, None);
+        assert_eq!(cloud.availability_zone.as_deref(), Some("2"), "not the fault domain");
         assert_eq!(cloud.private_addresses, ["10.0.0.4"]);
         assert_eq!(cloud.public_addresses, ["203.0.113.7"]);
     }
