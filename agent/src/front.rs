@@ -66,7 +66,7 @@ pub struct Token {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted<'a> {
     pub action: &'static str,
-    /// The app, where it is about one.
+    /// The app, where it is about one; empty if the path names none.
     pub app: Option<&'a str>,
 }
 

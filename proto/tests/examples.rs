@@ -44,8 +44,7 @@ fn of_a_later_release(value: &Value) -> Value {
 
 fn check_named(name: &str, text: &str) -> Result<(), String> {
     match name {
-        "heartbeat.json" => check::<heartbeat::Heartbeat>(text),
-        "heartbeat-8-gpus.json" => check::<heartbeat::Heartbeat>(text),
+        "heartbeat.json" | "heartbeat-8-gpus.json" => check::<heartbeat::Heartbeat>(text),
         "heartbeat-delta.json" => check::<heartbeat::HeartbeatDelta>(text),
         "delta.json" => check::<heartbeat::Delta>(text),
         "samples.json" => check::<node::Samples>(text),

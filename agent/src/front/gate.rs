@@ -29,8 +29,8 @@ pub enum Policy {
 
 /// The action that a token needs for [`Policy::App`].
 pub const APP_ACTION: &str = "computes/applicationaccess/action";
-/// The action that a token needs for [`Policy::Session`].
-pub const PAGE_ACTION: &str = "computes/read";
+/// What a token would need for [`Policy::Session`]: no action has this name, pages are for people.
+pub const PAGE_ACTION: &str = "page";
 
 impl Policy {
     /// The action a token must allow.
@@ -190,13 +190,16 @@ impl Refusal {
                  `stationctl login` and open the link it prints"
             }
             Self::UnknownToken => {
-                "the token is unknown, expired or revoked: make one with \
-                 `stationctl login --token --app NAME` on the machine"
+                "the token is unknown, expired or revoked: make one on the machine with \
+                 `stationctl login --token --app NAME` for an app, or with \
+                 `stationctl token create --action ACTION` for the API"
             }
             Self::NotAssigned => "only the user whom this station is assigned to opens its apps",
             Self::TokenMayNot => {
-                "a token opens the one app that it was made for and nothing else: make one for \
-                 this app with `stationctl login --token --app NAME` on the machine"
+                "a token opens the one app that it was made for, or the parts of the API that its \
+                 actions name, and nothing else: make one on the machine, with \
+                 `stationctl login --token --app NAME` for an app, or with \
+                 `stationctl token create --action ACTION` for the API"
             }
             Self::SessionMayNot => {
                 "a browser session may not do this: use `stationctl` on the machine, or a token"

@@ -125,7 +125,8 @@ impl Service {
             (Cookie::Known { .. }, Policy::Session | Policy::App)
                 | (Cookie::Known { .. }, Policy::Api { session_may: true, .. })
         );
-        let app = credential::app(request.uri().path()).filter(|_| policy == Policy::App);
+        let of_path = || credential::app(request.uri().path()).unwrap_or_default();
+        let app = (policy == Policy::App).then(of_path);
         let wanted = policy.action().filter(|_| asks_token).map(|action| Wanted { action, app });
         let (bearer, token) = wanted.map_or((Bearer::Absent, None), |wanted| {
             self.token(credential::presented(headers, in_query), wanted)

@@ -9,6 +9,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use super::edges::front_to_admin::Opener;
 use super::edges::front_to_identity::{Logins, Sessions};
 use super::edges::front_to_web::Site;
 use super::edges::{
@@ -79,7 +80,10 @@ pub(super) fn spawn(
         Config { tls, connections, ..Config::new(names_rx, cookie.name(), app_cookie.name()) };
     let logins = Logins { identity: common.identity.clone(), cookie, site: Arc::clone(&site) };
     let identity = common.identity.clone();
-    let alive = Arc::new(move |id| identity.alive(id, clock::now()));
+    let alive = Arc::new(move |opener| match opener {
+        Opener::Session(id) => identity.alive(id, clock::now()),
+        Opener::Token(id) => identity.token_alive(id, clock::now()),
+    });
     let mut routes = front_to_admin::routes(Routes::new(), v1, alive);
     routes = front_to_proxy::routes(routes, proxy);
     routes = front_to_identity::routes(routes, logins);
