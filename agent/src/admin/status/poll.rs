@@ -74,9 +74,9 @@ pub async fn heartbeat(
     headers: HeaderMap,
 ) -> Response {
     let PollAll { wait, since, boot, samples } = asked;
-    let samples = samples.then(|| latest_samples(&sources));
     conditional(&sources, Poll { wait, since, boot }, &headers, |status, delta| {
         let lease = lease_of(&sources, status);
+        let samples = samples.then(|| latest_samples(&sources));
         match delta {
             None => Json(Heartbeat { lease, status: status.clone(), samples }).into_response(),
             Some(delta) => Json(HeartbeatDelta { lease, delta, samples }).into_response(),
