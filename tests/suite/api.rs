@@ -1,5 +1,6 @@
 //! The API as a whole: every route of its description, and the commands that print it.
 
+mod control;
 mod deltas;
 mod events;
 mod gzip;

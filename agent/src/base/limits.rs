@@ -38,6 +38,8 @@ pub const CONNECTION_DESCRIPTORS: u64 = 2;
 /// loops, database, listeners), 32 idle connections to an app, 64 of the admin socket, 32 of kernels'
 /// websockets, and room for keepers, probes, files that are read.
 pub const DESCRIPTORS_RESERVED: u64 = 192;
+/// Connections of the control plane, one descriptor each.
+pub const CONTROL_CONNECTIONS: usize = 64;
 /// Public connections that there are in any case.
 pub const CONNECTIONS_LEAST: usize = 16;
 /// How long an accepted connection that has sent nothing yet may take to send its request after the

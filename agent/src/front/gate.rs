@@ -8,6 +8,7 @@
 //! another port of this host (cookies ignore ports), may do is one thing: lead the person here by a
 //! link. An image or a frame of its pages starts no app and uses no login link up.
 
+pub mod control;
 pub mod credential;
 
 use http::{Method, StatusCode};
@@ -121,6 +122,8 @@ pub enum Via {
     AppCookie,
     /// A token itself.
     Bearer,
+    /// A client's certificate, on the control listener.
+    Certificate,
 }
 
 /// Why the request goes no further.
@@ -136,6 +139,10 @@ pub enum Refusal {
     SessionMayNot,
     ForeignOrigin,
     NoOrigin,
+    /// On the control listener.
+    WrongName,
+    NotVouchedFor,
+    ControlMayNot,
 }
 
 pub type Verdict = Result<Via, Refusal>;
@@ -151,7 +158,10 @@ impl Refusal {
             | Self::TokenMayNot
             | Self::SessionMayNot
             | Self::ForeignOrigin
-            | Self::NoOrigin => StatusCode::FORBIDDEN,
+            | Self::NoOrigin
+            | Self::WrongName
+            | Self::NotVouchedFor
+            | Self::ControlMayNot => StatusCode::FORBIDDEN,
         }
     }
 
@@ -168,6 +178,9 @@ impl Refusal {
             Self::SessionMayNot => "session-may-not",
             Self::ForeignOrigin => "foreign-origin",
             Self::NoOrigin => "no-origin",
+            Self::WrongName => "certificate-not-allowed",
+            Self::NotVouchedFor => "certificate-not-vouched-for",
+            Self::ControlMayNot => "control-may-not",
         }
     }
 
@@ -210,6 +223,18 @@ impl Refusal {
             }
             Self::NoOrigin => {
                 "a websocket needs an Origin field, or a token instead of the session cookie"
+            }
+            Self::WrongName => {
+                "no subject alternative name of the client's certificate is in control.allowed_san \
+                 of stationd.toml: add it there, or use another certificate"
+            }
+            Self::NotVouchedFor => {
+                "the client's certificate has expired since, or no authority in control.client_ca \
+                 vouches for it any more: connect with another certificate"
+            }
+            Self::ControlMayNot => {
+                "a control plane's certificate alone does not allow this: log in on the machine, or \
+                 send a token whose actions name it"
             }
         }
     }

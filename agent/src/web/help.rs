@@ -10,12 +10,13 @@ use crate::web::html::Html;
 use crate::web::page::{Draft, Format, Page, card};
 use crate::web::refusal::not_found;
 
-const DOCS: [(&str, &str, &str); 8] = [
+const DOCS: [(&str, &str, &str); 9] = [
     ("", "Help", include_str!("../../docs/index.md")),
     ("login", "Logging in", include_str!("../../docs/login.md")),
     ("apps", "Apps", include_str!("../../docs/apps.md")),
     ("setup", "Setting up tools", include_str!("../../docs/setup.md")),
     ("vscode", "Scripts and VS Code", include_str!("../../docs/vscode.md")),
+    ("control-plane", "Control plane", include_str!("../../docs/control-plane.md")),
     ("gpu", "GPUs", include_str!("../../docs/gpu.md")),
     ("conditions", "Conditions", include_str!("../../docs/conditions.md")),
     ("troubleshooting", "Troubleshooting", include_str!("../../docs/troubleshooting.md")),

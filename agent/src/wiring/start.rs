@@ -110,7 +110,8 @@ pub(super) async fn start(
     let started = clock::now();
     let settled = settle(outside, trouble);
     let levels = log::start(settled.config.log);
-    for name in outside.passed.names().filter(|name| !["public", "admin"].contains(name)) {
+    for name in outside.passed.names().filter(|name| !["public", "admin", "control"].contains(name))
+    {
         tracing::warn!(name, "a socket was passed on that stationd has no use for");
     }
     let store = Store::open(&outside.paths.database, &FEATURES).map_err(StartError::Store)?;
@@ -200,8 +201,8 @@ impl Common<'_> {
         let control = self.control(&bound, public_url_rx, (registry, gpu), ends);
         let router = admin::router(self.sources(&shown, control));
         admin::socket::serve(&self.tasks, socket, router.clone(), self.owners());
-        let names = public::spawn(&self, bound, router, shown, metrics);
-        let live = reload::Live { levels, names, public_url, facts: facts.clone(), again };
+        let doors = public::spawn(&self, bound, router, (shown, metrics), &facts);
+        let live = reload::Live { levels, doors, public_url, facts: facts.clone(), again };
         let again = live.again.clone();
         let (tasks, store, apps) = (self.tasks.clone(), self.store.clone(), self.apps.clone());
         reload::spawn(self, live);

@@ -25,13 +25,13 @@ fn control() {
         format!("{all} ; client_ca = '/ca' ; {more}")
     };
     check_all(&format!(
-        r#"
+        r"
 {} => 6 control.allowed_san: is neither a DNS name nor a URI
 {} => 6 control.allowed_san: is empty
 {} => 6 control.allowed_san: is neither a DNS name nor a URI
 {} => 3 control.allowed_san: is missing
 {} => 3 control.tls_key: is missing
-"#,
+",
         with("allowed_san = '10.0.0.1'"),
         with("allowed_san = []"),
         with("allowed_san = ['a.example', '*.example']"),
@@ -39,7 +39,7 @@ fn control() {
         with("allowed_san = 'a' ; tls_certificate = '/c'"),
     ));
     check_all(
-        r#"
+        r"
 [listen] ; tls = 'self-signed' ; [control] ; client_ca = '/ca' ; allowed_san = 'a' \
     => 3 control.address: is missing
 [listen] ; tls = 'self-signed' ; [control] ; address = '1.2.3.4:1' ; allowed_san = 'a' \
@@ -48,7 +48,7 @@ fn control() {
     => 2 control.address: there is no certificate for it
 [listen] ; tls = 'self-signed' ; [control] ; address = 'x' ; client_ca = '/ca' ; allowed_san = 'a' \
     => 4 control.address: is not an address and a port
-"#,
+",
     );
 }
 

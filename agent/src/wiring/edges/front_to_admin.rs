@@ -34,9 +34,13 @@ impl Handler for Api {
         let number = |name: Option<Arc<str>>| name.map(|name| session_id(&name));
         let session = number(caller.session).map(|id| id.map(Opener::Session));
         let token = number(caller.token).map(|id| id.map(Opener::Token));
-        if let Some(opener) = session.or(token) {
+        let (opener, certificate) = (session.or(token), caller.certificate);
+        if opener.is_some() || certificate.is_some() {
             let alive = Arc::clone(&self.alive);
-            let still_valid = StillValid(Arc::new(move || opener.is_some_and(|one| alive(one))));
+            let still_valid = StillValid(Arc::new(move || {
+                opener.is_none_or(|opener| opener.is_some_and(|one| alive(one)))
+                    && certificate.as_ref().is_none_or(|certificate| certificate.holds())
+            }));
             request.extensions_mut().insert(still_valid);
         }
         Box::pin(async move {
