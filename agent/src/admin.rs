@@ -32,7 +32,7 @@ use station_proto::heartbeat::Status;
 use station_proto::node::Samples;
 use station_proto::problem::Problem;
 use station_proto::token::{NewToken, Token, TokenRequest};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -83,6 +83,8 @@ pub struct Sources {
     /// The same status, with what changed when.
     pub ledger: watch::Receiver<Arc<Ledger>>,
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
+    /// Places for polls that wait: `limits::WAITING_POLLS`.
+    pub waiting: Arc<Semaphore>,
     pub store: Store,
     pub tasks: Tasks,
     pub control: Arc<dyn Control>,

@@ -5,6 +5,7 @@ mod deltas;
 mod events;
 mod gzip;
 mod heartbeat;
+mod herd;
 mod poll;
 
 use bytes::Bytes;

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use station_proto::heartbeat::Status;
 use station_proto::node::Samples;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::edges::admin_to_parts::Parts;
@@ -19,6 +19,7 @@ use super::{Outside, StartError, facts, log, reload};
 use crate::admin::rules::Owners;
 use crate::admin::{self, Sources};
 use crate::apps::{self, Apps};
+use crate::base::limits;
 use crate::base::moment::Moment;
 use crate::base::tasks::{Ended, Tasks};
 use crate::config::{self, Config};
@@ -252,6 +253,7 @@ impl Common<'_> {
             status: shown.status.clone(),
             ledger: shown.ledger.clone(),
             samples: shown.samples.clone(),
+            waiting: Arc::new(Semaphore::new(limits::WAITING_POLLS)),
             store: self.store.clone(),
             tasks: self.tasks.clone(),
             control: Arc::new(control),

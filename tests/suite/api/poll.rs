@@ -174,6 +174,13 @@ async fn it_goes_on_with_what_changed_over_a_restart_of_the_station() {
     let changed = next("degraded").await;
     assert!(changed["detail"].as_str().unwrap().starts_with("starting"), "{changed}");
     next("ready").await;
+    // A condition that comes is told, in its place among those that there are.
+    let toml = std::fs::read_to_string(station.home().join("stationd.toml")).unwrap();
+    station.configure(&format!("[log]\nformat = \"json\"\n{toml}")).unwrap();
+    let told = next("ready").await;
+    let status = station.heartbeat().await.unwrap().status;
+    assert!(told["detail"].as_str().unwrap().contains("RestartRequired"), "{told}");
+    assert_eq!(told["conditions"], serde_json::to_value(status.conditions).unwrap());
     // The next stationd does not know what was held: 410, and everything anew.
     station.terminate().await.unwrap();
     next("no-agent").await;
