@@ -33,7 +33,7 @@ use station_proto::history::History;
 use station_proto::node::{Node, Samples};
 use station_proto::problem::Problem;
 use station_proto::token::{NewToken, Token, TokenRequest};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -87,6 +87,8 @@ pub struct Sources {
     pub ledger: watch::Receiver<Arc<Ledger>>,
     pub samples: watch::Receiver<Option<Arc<Samples>>>,
     pub node: watch::Receiver<Option<Arc<Node>>>,
+    /// Places for polls that wait: `limits::WAITING_POLLS`.
+    pub waiting: Arc<Semaphore>,
     pub store: Store,
     pub tasks: Tasks,
     pub control: Arc<dyn Control>,

@@ -25,7 +25,7 @@ use station_proto::api::Mistake;
 
 use crate::os::file::{self, FileError};
 
-pub use self::model::{App, AppKind, Config, Driver, Listen, Mount, Prefix, Start, Tls};
+pub use self::model::{App, AppKind, Config, Control, Driver, Listen, Mount, Prefix, Start, Tls};
 pub use self::parts::Facts;
 pub use self::paths::{Paths, PathsError, Surroundings};
 pub use self::reader::tree::Source;
@@ -125,8 +125,10 @@ pub fn check(
     let tree = reader::tree::read(sources);
     schema::refuse_unknown(&tree.root, &mistakes);
     let root = Reader::root(&tree.root, &mistakes);
+    let listen = listen::read(&root, environment.listen.as_deref(), &mistakes, facts);
     let config = Config {
-        listen: listen::read(&root, environment.listen.as_deref(), &mistakes, facts),
+        control: listen::control::read(&root, &listen.tls, facts),
+        listen,
         instance: parts::instance(&root, facts),
         identity: parts::identity(&root),
         apps: parts::apps::apps(&root),

@@ -12,6 +12,9 @@
 //! stalled body, stalled receiver, head size, number of fields, number of connections. There is no
 //! limit on the size or the length of an exchange.
 //!
+//! The control listener is the same with other rights: TLS on both sides, a gate of its own
+//! ([`gate::control`]), and routes of the API alone.
+//!
 //! Not here: what the credentials are worth (the caller of [`spawn`] supplies [`Credentials`]), and
 //! how refusals look to a person ([`Pages`]).
 
@@ -37,6 +40,7 @@ use crate::base::limits;
 use crate::base::tasks::Tasks;
 use gate::Names;
 use routes::{Body, Routes};
+pub use service::Presented;
 use service::Shared;
 use tls::Tls;
 pub use turned_away::TurnAway;
@@ -66,7 +70,7 @@ pub struct Token {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted<'a> {
     pub action: &'static str,
-    /// The app, where it is about one.
+    /// The app, where it is about one; empty if the path names none.
     pub app: Option<&'a str>,
 }
 
@@ -129,6 +133,9 @@ pub struct Config {
     /// The cookie that stands for a token: `__Secure-stationd-INST8-app`, `stationd-INST8-app`.
     pub app_cookie_name: Arc<str>,
     pub tls: Option<Tls>,
+    /// It is the control listener: the names of which a client's certificate must have one. `tls` asks
+    /// for certificates then.
+    pub control: Option<watch::Receiver<Arc<Vec<String>>>>,
     pub connections: usize,
     pub head_timeout: Duration,
     pub idle_timeout: Duration,
@@ -147,6 +154,7 @@ impl Config {
             cookie_name: cookie_name.into(),
             app_cookie_name: app_cookie_name.into(),
             tls: None,
+            control: None,
             connections: limits::CONNECTIONS,
             head_timeout: limits::HEAD_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,
@@ -168,7 +176,8 @@ pub fn spawn(
     outside: Outside,
 ) {
     let shared = Arc::new(Shared { config, routes, outside });
-    tasks.part("front", task::accept(listener, shared, tasks.clone()));
+    let name = if shared.config.control.is_some() { "control" } else { "front" };
+    tasks.part(name, task::accept(listener, shared, tasks.clone(), name));
 }
 
 /// Turns everybody away who connects to `listener`, until the daemon stops.

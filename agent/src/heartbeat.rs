@@ -61,6 +61,10 @@ pub struct Facts {
     pub root_access_refused: Option<String>,
     /// What the public listener that was passed on is, and what it should be.
     pub listen_mismatch: Option<Mismatch>,
+    /// The same of the control plane's listener.
+    pub control_mismatch: Option<Mismatch>,
+    /// Why a changed certificate or authority is not used; the former is in force.
+    pub certificate_rejected: Option<String>,
     pub stopping: bool,
 }
 

@@ -4,7 +4,7 @@
 //!   create_link ──► open ──redeem──► used ──redeem──► refused (login.reused)
 //!                     └──10 minutes, 32 newer ones──► expired ──redeem──► refused
 //!   redeem ──► session ──12 h without use, 7 d, logout, 1,024 newer ones──► ended
-//!   mint_token ──► token for one app ──its life, revoke_token──► ended       (`token`)
+//!   mint_token ──► token for one app or some actions ──its life, revoke_token──► ended       (`token`)
 //! ```
 //!
 //! Invariants:
@@ -47,7 +47,7 @@ pub use self::instance::Instance;
 pub use self::next::{BadNext, NextPath};
 pub use self::sessions::{ABSOLUTE, Session};
 pub use self::tables::{FEATURE, Link};
-pub use self::token::{AppToken, MintError, NewToken, TokenFacts, TokenWish};
+pub use self::token::{KnownToken, MintError, NewToken, Scope, TokenFacts, TokenWish};
 
 use self::age::{Stamp, mono_ms};
 use self::sessions::{Entry, Table};

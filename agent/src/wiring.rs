@@ -107,6 +107,11 @@ pub enum StartError {
     Socket(#[source] SocketError),
     #[error("cannot set TLS up")]
     Tls(#[source] TlsError),
+    #[error(
+        "the control listener has no certificate: set tls_certificate and tls_key in [control], or \
+         tls in [listen]"
+    )]
+    NoCertificate,
     #[error("the part {0} ended; this is an error of stationd: please report the lines above")]
     PartEnded(&'static str),
 }
@@ -116,7 +121,11 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Folders(FoldersError::AlreadyRunning { .. }) => 3,
-            Self::Listen { .. } | Self::Passed(_) | Self::Socket(_) | Self::Tls(_) => 4,
+            Self::Listen { .. }
+            | Self::Passed(_)
+            | Self::Socket(_)
+            | Self::Tls(_)
+            | Self::NoCertificate => 4,
             Self::Folders(FoldersError::Unusable { .. }) | Self::Store(_) | Self::Identity(_) => 5,
             _ => 1,
         }

@@ -71,14 +71,14 @@ restart_services() {
 before_remove() {
   if booted; then
     # First what could start it again.
-    systemctl --quiet stop stationd.socket stationd-admin.socket stationd-privileged.socket \
-      stationd-probe.socket stationd.service 2>/dev/null || true
+    systemctl --quiet stop stationd.socket stationd-admin.socket stationd-control.socket \
+      stationd-privileged.socket stationd-probe.socket stationd.service 2>/dev/null || true
     # Then the apps as well: without stationd nothing watches them, nobody can reach them, and a
     # removed package leaves no process behind.
     systemctl --quiet stop stationd.slice 2>/dev/null || true
   fi
   # shellcheck disable=SC2086 # a list
-  systemctl --quiet disable $ENABLED || true
+  systemctl --quiet disable $ENABLED stationd-control.socket || true
 }
 
 after_remove() {

@@ -4,7 +4,7 @@
 //! machine with systemd that the package is installed on; [`http::Client`] a browser
 //! without a screen; [`kernel::Kernel`] a notebook without one; [`browser::Browser`] a real one.
 //! [`standin`] takes JupyterLab's place where a test needs an app that misbehaves on demand.
-//! [`rserver`] stands in for RStudio Server.
+//! [`rserver`] stands in for RStudio Server. [`control`] is a control plane with its certificates.
 //!
 //! [`mod@bench`] measures.
 //!
@@ -16,6 +16,7 @@
 pub mod admin;
 pub mod bench;
 pub mod browser;
+pub mod control;
 pub mod engine;
 pub mod gpus;
 pub mod held;

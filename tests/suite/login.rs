@@ -1,5 +1,6 @@
 //! Login links and sessions, as a browser meets them.
 
+mod actions;
 mod tokens;
 
 use std::time::Duration;

@@ -12,6 +12,9 @@ use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use station_proto::problem::Problem;
 
+use crate::base::limits;
+use crate::os::random;
+
 /// Makes a problem document. `kind` is its stable last word.
 pub fn problem(
     status: StatusCode,
@@ -92,6 +95,16 @@ fn cut_off() -> Response {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     let detail = "the answer broke off: please report it";
     Failure(problem(status, "cut-off", "there is no answer", detail)).into_response()
+}
+
+/// When who is sent away is to come again: a number of seconds of one's own, so that a herd does not
+/// stay one.
+pub(super) fn come_again() -> u32 {
+    let most = f64::from(limits::COME_AGAIN - 1);
+    #[expect(clippy::cast_possible_truncation, reason = "a small whole number")]
+    #[expect(clippy::cast_sign_loss, reason = "a fraction is not negative")]
+    let later = (random::fraction() * most).round() as u32;
+    1 + later
 }
 
 /// 404 for a path outside the API.

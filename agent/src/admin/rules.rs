@@ -1,6 +1,7 @@
 //! Pure: which request needs what, and who has it. The same table guards every way in.
 
 use http::Method;
+use station_proto::token::Action;
 
 /// What a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,15 +40,19 @@ pub struct Rule {
     pub method: &'static str,
     pub path: &'static str,
     pub need: Need,
+    /// The action that a token must allow; [`NO_TOKEN`] where none is enough.
     pub action: &'static str,
 }
+
+/// No action has this name.
+pub const NO_TOKEN: &str = "";
 
 const fn rule(method: &'static str, path: &'static str, need: Need, action: &'static str) -> Rule {
     Rule { method, path, need, action }
 }
 
-const READ: &str = "computes/read";
-const ACCESS: &str = "computes/applicationaccess/action";
+const READ: &str = Action::Read.name();
+const ACCESS: &str = Action::ApplicationAccess.name();
 
 /// Every route of the API. A request that is not in this table is refused.
 pub const RULES: &[Rule] = &[
@@ -66,14 +71,16 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/v1/apps/{name}", Need::Read, READ),
     rule("GET", "/v1/apps/{name}/activity", Need::Read, READ),
     rule("GET", "/v1/apps/{name}/logs", Need::Operate, ACCESS),
-    rule("POST", "/v1/apps/{name}/start", Need::Operate, ACCESS),
-    rule("POST", "/v1/apps/{name}/stop", Need::Operate, ACCESS),
-    rule("POST", "/v1/apps/{name}/restart", Need::Operate, ACCESS),
+    rule("POST", "/v1/apps/{name}/start", Need::Operate, Action::Start.name()),
+    rule("POST", "/v1/apps/{name}/stop", Need::Operate, Action::Stop.name()),
+    rule("POST", "/v1/apps/{name}/restart", Need::Operate, Action::Restart.name()),
     rule("POST", "/v1/login-links", Need::Invite, ACCESS),
-    rule("GET", "/v1/tokens", Need::Invite, ACCESS),
-    rule("POST", "/v1/tokens", Need::Invite, ACCESS),
-    rule("DELETE", "/v1/tokens/{id}", Need::Invite, ACCESS),
-    rule("POST", "/v1/down", Need::Administer, "computes/stop/action"),
+    // A token that could make another one would have no end.
+    rule("GET", "/v1/tokens", Need::Invite, NO_TOKEN),
+    rule("POST", "/v1/tokens", Need::Invite, NO_TOKEN),
+    rule("DELETE", "/v1/tokens/{id}", Need::Invite, NO_TOKEN),
+    // Whoever ends stationd from afar could not start it again.
+    rule("POST", "/v1/down", Need::Administer, NO_TOKEN),
 ];
 
 /// The rule of a request; `None` if there is no such route.
@@ -125,6 +132,33 @@ mod tests {
             let needs = [Need::Read, Need::Operate, Need::Invite, Need::Administer];
             assert_eq!(needs.map(|need| allows(need, way, owners)), expected, "{way:?}");
         }
+    }
+
+    #[test]
+    fn what_each_action_reaches() {
+        let of = |action: &str| {
+            let rules = RULES.iter().filter(|rule| rule.action == action);
+            rules.map(|rule| format!("{} {}", rule.method, rule.path)).collect::<Vec<_>>()
+        };
+        assert!(
+            RULES
+                .iter()
+                .all(|rule| rule.action == NO_TOKEN || Action::parse(rule.action).is_some())
+        );
+        let reads = of("computes/read");
+        assert!(reads.iter().all(|route| route.starts_with("GET ")), "{reads:?}");
+        for path in ["/v1/heartbeat", "/v1/lease", "/v1/events", "/v1/apps", "/metrics"] {
+            assert!(reads.contains(&format!("GET {path}")), "{path}");
+        }
+        for verb in ["start", "stop", "restart"] {
+            let routes = of(&format!("computes/{verb}/action"));
+            assert_eq!(routes, [format!("POST /v1/apps/{{name}}/{verb}")]);
+        }
+        let access = of("computes/applicationaccess/action");
+        assert_eq!(access, ["GET /v1/apps/{name}/logs", "POST /v1/login-links"]);
+        let never = of(NO_TOKEN);
+        assert!(never.iter().all(|route| route.contains("/v1/tokens") || route.contains("down")));
+        assert_eq!(never.len(), 4);
     }
 
     #[test]

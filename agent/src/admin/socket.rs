@@ -17,7 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use super::answers::{Failure, forbidden, no_such_route};
+use super::answers::{Failure, come_again, forbidden, no_such_route};
 use super::rules::{self, Owners, Way};
 use crate::base::limits;
 use crate::base::tasks::Tasks;
@@ -87,9 +87,9 @@ impl Drop for Slot {
     }
 }
 
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
-    Content-Type: application/problem+json\r\n\r\n\
-    {\"type\":\"about:stationd/too-many-connections\",\"title\":\"too many connections\",\
+const FULL_HEAD: &str = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+    Content-Type: application/problem+json\r\nRetry-After:";
+const FULL: &str = "{\"type\":\"about:stationd/too-many-connections\",\"title\":\"too many connections\",\
     \"status\":503,\"detail\":\"close some of your connections to the admin socket\"}";
 
 /// Who connects, if there is room; otherwise one sentence, and the end.
@@ -102,7 +102,8 @@ fn admit(stream: &UnixStream, slots: &Slots, owners: Owners) -> Option<(u32, Slo
     if slot.is_none() {
         tracing::debug!(uid, "too many admin connections of one user");
         // A new socket has room for this; a client that has left needs no answer.
-        drop(stream.try_write(FULL));
+        let answer = format!("{FULL_HEAD} {}\r\n\r\n{FULL}", come_again());
+        drop(stream.try_write(answer.as_bytes()));
     }
     Some((uid, slot?))
 }
@@ -212,7 +213,7 @@ mod tests {
         let mut answer = String::new();
         refused.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(head.starts_with("HTTP/1.1 503") && head.contains("Retry-After: "), "{answer}");
         serde_json::from_str::<station_proto::problem::Problem>(body).unwrap();
         let mut idle = open.pop().unwrap();
         let limit = limits::HEAD_TIMEOUT * 3;

@@ -11,6 +11,12 @@ pub const EVENTS_UNWRITTEN: usize = 4096;
 /// Events kept in the store; older ones answer 410.
 pub const EVENTS_KEPT: u64 = 100_000;
 
+/// Polls that may wait for a change at one time; further ones are told to come again.
+pub const WAITING_POLLS: usize = 256;
+/// The most seconds after which who was sent away is to come again. Each is told another number, so that
+/// not all come at once.
+pub const COME_AGAIN: u32 = 10;
+
 /// Keys of entries that went from the status, remembered for pollers that ask what changed. Older
 /// ones answer 410.
 pub const GONE_KEYS: usize = 256;
@@ -38,6 +44,8 @@ pub const CONNECTION_DESCRIPTORS: u64 = 2;
 /// loops, database, listeners), 32 idle connections to an app, 64 of the admin socket, 32 of kernels'
 /// websockets, and room for keepers, probes, files that are read.
 pub const DESCRIPTORS_RESERVED: u64 = 192;
+/// Connections of the control plane, one descriptor each.
+pub const CONTROL_CONNECTIONS: usize = 64;
 /// Public connections that there are in any case.
 pub const CONNECTIONS_LEAST: usize = 16;
 /// How long an accepted connection that has sent nothing yet may take to send its request after the

@@ -2,6 +2,8 @@
 //!
 //! It is read on its own, so that the heartbeat can be served while other parts are wrong.
 
+pub(super) mod control;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -12,6 +12,8 @@ use crate::base::ids::AppName;
 pub struct Config {
     pub instance: Instance,
     pub listen: Listen,
+    /// `None` without `[control]`.
+    pub control: Option<Control>,
     pub identity: Identity,
     pub apps: Vec<App>,
     pub mounts: Vec<Mount>,
@@ -67,6 +69,18 @@ impl Listen {
         };
         host.filter(|host| !host.is_empty())
     }
+}
+
+/// `[control]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    pub address: SocketAddr,
+    /// Certificates of the authorities that may vouch for a control plane.
+    pub client_ca: PathBuf,
+    /// Names of which a client's certificate must have one: DNS names in lower case, and URIs.
+    pub allowed_san: Vec<String>,
+    /// A certificate of its own, and its key; `None` is that of `[listen]`.
+    pub own_files: Option<(PathBuf, PathBuf)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

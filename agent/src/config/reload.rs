@@ -1,6 +1,6 @@
 //! What a new configuration changes: what may change live, and what needs a restart. Pure.
 
-use super::model::{Config, Listen, Tls};
+use super::model::{Config, Control, Listen, Tls};
 
 /// A part that takes its new values while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +10,7 @@ pub enum Live {
     PublicUrl,
     Hosts,
     AllowedOrigins,
+    AllowedSan,
     SessionHours,
     Apps,
     LogLevel,
@@ -43,6 +44,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (Live::PublicUrl, url && !scheme),
         (Live::Hosts, old.listen.hosts != new.listen.hosts),
         (Live::AllowedOrigins, old.listen.allowed_origins != new.listen.allowed_origins),
+        (Live::AllowedSan, sans(old) != sans(new) && rest(old) == rest(new)),
         (Live::SessionHours, old.identity != new.identity),
         (Live::Apps, old.apps != new.apps),
         (Live::LogLevel, old.log.level != new.log.level),
@@ -53,6 +55,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         ("listen.address", old.listen.address != new.listen.address),
         ("listen.public_url", scheme),
         ("listen.tls", old.listen.tls != new.listen.tls),
+        ("control", rest(old) != rest(new)),
         ("mount", old.mounts != new.mounts),
         ("log.format", old.log.format != new.log.format),
     ];
@@ -72,9 +75,22 @@ pub fn effective(old: &Config, new: &Config) -> Config {
     }
     config.listen.address = old.listen.address;
     config.listen.tls = old.listen.tls.clone();
+    if rest(old) != rest(new) {
+        config.control.clone_from(&old.control);
+    }
     config.mounts.clone_from(&old.mounts);
     config.log.format = old.log.format;
     config
+}
+
+/// Who may come to the control listener.
+fn sans(config: &Config) -> Option<&[String]> {
+    config.control.as_ref().map(|control| control.allowed_san.as_slice())
+}
+
+/// All else of it. What is in the files may change at any time.
+fn rest(config: &Config) -> Option<Control> {
+    config.control.clone().map(|control| Control { allowed_san: Vec::new(), ..control })
 }
 
 /// Whether browsers would come with `https` where they came with `http`, or the other way round.
@@ -131,6 +147,13 @@ mod tests {
         check("[identity]\nsession_hours = 1", &[Live::SessionHours], &[]);
         check("app = []", &[Live::Apps], &[]);
         check("[[mount]]\nname = 'workspace'\ndriver = 'directory'\npath = '/x'", &[], &["mount"]);
+        let control =
+            "[listen]\ntls = 'self-signed'\n[control]\naddress = '0.0.0.0:1'\nclient_ca = '/ca'";
+        let with = |san: &str| config(&format!("{control}\nallowed_san = '{san}'"));
+        let change = diff(&with("a"), &with("b"));
+        assert_eq!((change.live, change.needs_restart.len()), (vec![Live::AllowedSan], 0));
+        assert_eq!(diff(&config(""), &with("a")).needs_restart, ["listen.tls", "control"]);
+        assert_eq!(effective(&config(""), &with("a")).control, None);
         check("[log]\nlevel = 'debug'", &[Live::LogLevel], &[]);
         check("[log]\nformat = 'json'", &[], &["log.format"]);
     }

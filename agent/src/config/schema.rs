@@ -33,6 +33,11 @@ pub const KEYS: &[Key] = &[
     key("listen.tls_certificate", None),
     key("listen.tls_key", None),
     key("listen.allowed_origins", Some("[]")),
+    key("control.address", None),
+    key("control.client_ca", None),
+    key("control.allowed_san", None),
+    key("control.tls_certificate", None),
+    key("control.tls_key", None),
     key("identity.session_hours", Some("12")),
     key("app.name", Some("\"jupyterlab\"")),
     key("app.kind", Some("\"jupyterlab\"")),
@@ -53,7 +58,6 @@ pub const KEYS: &[Key] = &[
 
 /// Keys and parts that stationd is designed for and this release does not have.
 const LATER: &[&str] = &[
-    "control",
     "jobs",
     "idle",
     "schedule",
@@ -214,7 +218,8 @@ mod tests {
             (
                 "zebra",
                 "zebra",
-                "remove it; the file takes instance, listen, identity, app, mount, log",
+                "remove it; the file takes instance, listen, control, identity, app, mount, \
+                 log",
             ),
         ] {
             assert_eq!(suggestion(path, name), expected);

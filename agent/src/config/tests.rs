@@ -85,6 +85,9 @@ fn a_full_configuration_is_read() {
     assert_eq!(config.listen.hosts, ["a.example", "10.0.0.7"]);
     let files = Tls::Files { certificate: "/c.pem".into(), key: "/k.pem".into() };
     assert_eq!(config.listen.tls, files);
+    let control = config.control.as_ref().unwrap();
+    assert_eq!(control.allowed_san, ["control.example", "spiffe://example/Control"]);
+    assert_eq!(control.own_files, Some(("/c2.pem".into(), "/k2.pem".into())));
     assert_eq!(config.apps.len(), 4);
     assert_eq!(config.apps[1].start, Start::OnDemand);
     assert_eq!(config.apps[1].command, ["/x/jupyter-lab"]);
@@ -117,6 +120,12 @@ tls = "files"
 tls_certificate = "/c.pem"
 tls_key = "/k.pem"
 allowed_origins = ["https://portal.example"]
+[control]
+address = "0.0.0.0:8711"
+client_ca = "/ca.pem"
+allowed_san = ["Control.example", "spiffe://example/Control"]
+tls_certificate = "/c2.pem"
+tls_key = "/k2.pem"
 [identity]
 session_hours = 168
 [[app]]
@@ -154,6 +163,7 @@ fn every_key_of_the_schema_is_read_and_no_other() {
     let tree = reader::tree::read(&sources(&[FULL]));
     let mistakes = Mistakes::default();
     let root = Reader::root(&tree.root, &mistakes);
+    listen::control::read(&root, &Tls::Off, &Desk);
     listen::read(&root, None, &mistakes, &Desk);
     parts::instance(&root, &Desk);
     parts::identity(&root);
@@ -255,6 +265,8 @@ fn the_default_file_names_every_key_with_its_default() {
         let inner = value.as_table_mut().unwrap();
         inner.retain(|key, _| !without.contains(&format!("{part}.{key}")));
     }
+    // A part that is there must have what it needs.
+    table.remove("control");
     assert_eq!(config(&table.to_string()), read(&[], None).unwrap());
 }
 

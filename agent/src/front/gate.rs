@@ -8,6 +8,7 @@
 //! another port of this host (cookies ignore ports), may do is one thing: lead the person here by a
 //! link. An image or a frame of its pages starts no app and uses no login link up.
 
+pub mod control;
 pub mod credential;
 
 use http::{Method, StatusCode};
@@ -29,8 +30,8 @@ pub enum Policy {
 
 /// The action that a token needs for [`Policy::App`].
 pub const APP_ACTION: &str = "computes/applicationaccess/action";
-/// The action that a token needs for [`Policy::Session`].
-pub const PAGE_ACTION: &str = "computes/read";
+/// What a token would need for [`Policy::Session`]: no action has this name, pages are for people.
+pub const PAGE_ACTION: &str = "page";
 
 impl Policy {
     /// The action a token must allow.
@@ -121,6 +122,8 @@ pub enum Via {
     AppCookie,
     /// A token itself.
     Bearer,
+    /// A client's certificate, on the control listener.
+    Certificate,
 }
 
 /// Why the request goes no further.
@@ -136,6 +139,10 @@ pub enum Refusal {
     SessionMayNot,
     ForeignOrigin,
     NoOrigin,
+    /// On the control listener.
+    WrongName,
+    NotVouchedFor,
+    ControlMayNot,
 }
 
 pub type Verdict = Result<Via, Refusal>;
@@ -151,7 +158,10 @@ impl Refusal {
             | Self::TokenMayNot
             | Self::SessionMayNot
             | Self::ForeignOrigin
-            | Self::NoOrigin => StatusCode::FORBIDDEN,
+            | Self::NoOrigin
+            | Self::WrongName
+            | Self::NotVouchedFor
+            | Self::ControlMayNot => StatusCode::FORBIDDEN,
         }
     }
 
@@ -168,6 +178,9 @@ impl Refusal {
             Self::SessionMayNot => "session-may-not",
             Self::ForeignOrigin => "foreign-origin",
             Self::NoOrigin => "no-origin",
+            Self::WrongName => "certificate-not-allowed",
+            Self::NotVouchedFor => "certificate-not-vouched-for",
+            Self::ControlMayNot => "control-may-not",
         }
     }
 
@@ -190,13 +203,16 @@ impl Refusal {
                  `stationctl login` and open the link it prints"
             }
             Self::UnknownToken => {
-                "the token is unknown, expired or revoked: make one with \
-                 `stationctl login --token --app NAME` on the machine"
+                "the token is unknown, expired or revoked: make one on the machine with \
+                 `stationctl login --token --app NAME` for an app, or with \
+                 `stationctl token create --action ACTION` for the API"
             }
             Self::NotAssigned => "only the user whom this station is assigned to opens its apps",
             Self::TokenMayNot => {
-                "a token opens the one app that it was made for and nothing else: make one for \
-                 this app with `stationctl login --token --app NAME` on the machine"
+                "a token opens the one app that it was made for, or the parts of the API that its \
+                 actions name, and nothing else: make one on the machine, with \
+                 `stationctl login --token --app NAME` for an app, or with \
+                 `stationctl token create --action ACTION` for the API"
             }
             Self::SessionMayNot => {
                 "a browser session may not do this: use `stationctl` on the machine, or a token"
@@ -207,6 +223,18 @@ impl Refusal {
             }
             Self::NoOrigin => {
                 "a websocket needs an Origin field, or a token instead of the session cookie"
+            }
+            Self::WrongName => {
+                "no subject alternative name of the client's certificate is in control.allowed_san \
+                 of stationd.toml: add it there, or use another certificate"
+            }
+            Self::NotVouchedFor => {
+                "the client's certificate has expired since, or no authority in control.client_ca \
+                 vouches for it any more: connect with another certificate"
+            }
+            Self::ControlMayNot => {
+                "a control plane's certificate alone does not allow this: log in on the machine, or \
+                 send a token whose actions name it"
             }
         }
     }

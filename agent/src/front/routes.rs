@@ -16,6 +16,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 
 use crate::front::gate::{Policy, Via};
+use crate::front::service::Presented;
 
 /// The body of an answer.
 pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -32,6 +33,8 @@ pub struct Caller {
     pub session: Option<Arc<str>>,
     /// Names the token, if one opened the gate, itself or by its cookie (`via`).
     pub token: Option<Arc<str>>,
+    /// The client's certificate, on the control listener.
+    pub certificate: Option<Arc<Presented>>,
     /// The client speaks TLS, with us or with someone in front of us.
     pub tls: bool,
     pub peer: SocketAddr,

@@ -2,6 +2,7 @@
 //!
 //! Written as a future of its own, without boxes, because every request passes here.
 
+mod control;
 mod exchange;
 
 use std::convert::Infallible;
@@ -31,6 +32,8 @@ use crate::front::wire::framing::Fault;
 use crate::front::wire::{Answering, Watch};
 use crate::front::{Config, Outside, Refused, Session, Token, Wanted};
 
+pub use control::Presented;
+
 /// What all connections have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -46,6 +49,8 @@ pub(super) struct Service {
     pub(super) watch: Arc<Watch>,
     pub(super) peer: SocketAddr,
     pub(super) peer_text: HeaderValue,
+    /// On the control listener.
+    pub(super) certificate: Option<Arc<Presented>>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Service {
@@ -83,6 +88,9 @@ impl Service {
             let mut answer = self.faulty(fault, &request);
             answer.headers_mut().insert(CONNECTION, CLOSE);
             return Step::Ready(Some(answer));
+        }
+        if let Some(certificate) = &self.certificate {
+            return self.judge_control(request, certificate, &in_query);
         }
         let found = self.shared.routes.find(request.method(), request.uri().path());
         let policy = match &found {
@@ -125,7 +133,8 @@ impl Service {
             (Cookie::Known { .. }, Policy::Session | Policy::App)
                 | (Cookie::Known { .. }, Policy::Api { session_may: true, .. })
         );
-        let app = credential::app(request.uri().path()).filter(|_| policy == Policy::App);
+        let of_path = || credential::app(request.uri().path()).unwrap_or_default();
+        let app = (policy == Policy::App).then(of_path);
         let wanted = policy.action().filter(|_| asks_token).map(|action| Wanted { action, app });
         let (bearer, token) = wanted.map_or((Bearer::Absent, None), |wanted| {
             self.token(credential::presented(headers, in_query), wanted)
@@ -159,7 +168,7 @@ impl Service {
         let token = match via {
             Via::Bearer => token,
             Via::AppCookie => stands_for,
-            Via::Nobody | Via::Cookie => None,
+            Via::Nobody | Via::Cookie | Via::Certificate => None,
         };
         if let Some(token) = &token {
             self.shared.outside.credentials.used_token(token);
@@ -171,6 +180,7 @@ impl Service {
             user,
             session: session.map(|session| session.id),
             token: token.map(|token| token.id),
+            certificate: None,
             tls,
             peer: self.peer,
             peer_text: self.peer_text.clone(),

@@ -11,7 +11,7 @@ use http::HeaderValue;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -21,17 +21,25 @@ use crate::base::limits;
 use crate::base::tasks::Tasks;
 use crate::front::lanes::Lanes;
 use crate::front::listener;
-use crate::front::service::{Service, Shared};
+use crate::front::service::{Presented, Service, Shared};
+use crate::front::tls::Shown;
 use crate::front::wire::framing::Phase;
 use crate::front::wire::patience::{self, Patience, Verdict};
 use crate::front::wire::{Stream, Watch, Wire};
 
 /// Accepts until the daemon stops. Nothing that one connection does ends this loop.
-pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: Tasks) {
+pub(super) async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    tasks: Tasks,
+    name: &'static str,
+) {
     let slots = Arc::new(Semaphore::new(shared.config.connections));
-    let mut lanes = Lanes::start(&tasks, limits::LANES);
+    // A few polls need no threads of their own.
+    let lanes = if shared.config.control.is_some() { 0 } else { limits::LANES };
+    let mut lanes = Lanes::start(&tasks, lanes);
     let cancel = tasks.token().clone();
-    let mut pulse = tasks.pulse("front");
+    let mut pulse = tasks.pulse(name);
     loop {
         let (slot, accepted) = tokio::select! {
             // After the stop nothing more is taken: it waits for the next stationd where somebody
@@ -103,9 +111,18 @@ async fn connection(
             }
         }
     };
+    let certificate = match &shared.config.control {
+        None => None,
+        Some(allowed) => match presented(&stream, &shared, allowed) {
+            // The handshake sees to that; nobody comes this far without one.
+            None => return debug!(%peer, "the client has shown no certificate"),
+            some => some,
+        },
+    };
     let watch = Arc::new(Watch::default());
     let wire = Wire::new(stream, Arc::clone(&watch), slot);
     let service = Service {
+        certificate,
         watch: Arc::clone(&watch),
         peer,
         peer_text: HeaderValue::from_str(&peer.ip().to_canonical().to_string())
@@ -113,6 +130,18 @@ async fn connection(
         shared: Arc::clone(&shared),
     };
     serve(wire, service, watch, cancel).await;
+}
+
+/// The certificate that was shown in the handshake.
+fn presented(
+    stream: &Stream,
+    shared: &Shared,
+    allowed: &watch::Receiver<Arc<Vec<String>>>,
+) -> Option<Arc<Presented>> {
+    let Stream::Tls(stream) = stream else { return None };
+    let shown = Shown::new(stream.get_ref().1.peer_certificates()?)?;
+    let tls = shared.config.tls.clone()?;
+    Some(Arc::new(Presented::new(shown, tls, allowed.clone())))
 }
 
 async fn serve(wire: Wire, service: Service, watch: Arc<Watch>, cancel: CancellationToken) {

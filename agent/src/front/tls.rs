@@ -1,6 +1,9 @@
 //! TLS 1.2 and 1.3 for any address but loopback, from PEM files or self-signed.
 //!
-//! The certificate can be replaced while connections run: the resolver hands out the current one.
+//! The certificate can be replaced while connections run: the resolver hands out the current one. So can
+//! the authorities of clients, where those must show a certificate too.
+
+mod clients;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,10 +13,13 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 
+use self::clients::Clients;
+pub use self::clients::Shown;
+use crate::base::moment::Moment;
 use crate::os::file::{self, FileError};
 
 /// What failed, on which file, and what to do about it.
@@ -30,6 +36,10 @@ pub enum TlsError {
     Empty { path: PathBuf },
     #[error("the key {key} does not fit the certificate {certificate}, or is of an unknown kind")]
     Mismatch { certificate: PathBuf, key: PathBuf, source: rustls::Error },
+    #[error("{path} holds a certificate that cannot be an authority")]
+    Authority { path: PathBuf, source: rustls::Error },
+    #[error("cannot verify clients with the authorities in {path}")]
+    Clients { path: PathBuf, source: rustls::server::VerifierBuilderError },
     #[error("cannot make a self-signed certificate for {names:?}")]
     Make { names: Vec<String>, source: rcgen::Error },
     #[error("cannot set TLS up")]
@@ -48,9 +58,19 @@ pub enum Source {
 /// The TLS side of the listener.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    config: Arc<ServerConfig>,
+    setup: Arc<RwLock<Setup>>,
     current: Arc<Current>,
     source: Source,
+}
+
+/// What a handshake goes by.
+#[derive(Debug, Clone)]
+struct Setup {
+    config: Arc<ServerConfig>,
+    /// Those who may show a certificate, where they must.
+    clients: Option<Clients>,
+    /// Counts the changes of them.
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -62,23 +82,55 @@ const PEM_BYTES: u64 = 256 * 1024;
 impl Tls {
     /// Reads the certificate, or makes it if it is to be self-signed and there is none yet.
     pub fn load(source: Source) -> Result<Self, TlsError> {
-        let current = Arc::new(Current(RwLock::new(Arc::new(certified(&source)?))));
-        let resolver = Arc::<Current>::clone(&current);
-        let provider = Arc::new(ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(TlsError::Setup)?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), current, source })
+        Self::with(source, None)
     }
 
-    /// Reads the certificate again; on an error the running one stays.
+    /// The same for clients that must show a certificate, which an authority in the file `ca` vouches
+    /// for.
+    pub fn load_for_clients(source: Source, ca: &Path) -> Result<Self, TlsError> {
+        Self::with(source, Some(ca))
+    }
+
+    fn with(source: Source, ca: Option<&Path>) -> Result<Self, TlsError> {
+        let current = Arc::new(Current(RwLock::new(Arc::new(certified(&source)?))));
+        let setup = Setup::make(&current, ca, 0)?;
+        Ok(Self { setup: Arc::new(RwLock::new(setup)), current, source })
+    }
+
+    /// Reads the certificate and the authorities again; on an error those in force stay, all of them.
     pub fn reload(&self) -> Result<(), TlsError> {
         let fresh = Arc::new(certified(&self.source)?);
+        let before = self.setup();
+        if let Some(clients) = &before.clients {
+            let setup = Setup::make(&self.current, Some(&clients.ca), before.generation + 1)?;
+            *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
+        }
         *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
+    }
+
+    /// The files that a change is looked for in.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = match &self.source {
+            Source::Files { certificate, key } => vec![certificate.clone(), key.clone()],
+            Source::SelfSigned { .. } => Vec::new(),
+        };
+        files.extend(self.setup().clients.map(|clients| clients.ca));
+        files
+    }
+
+    /// Changes whenever the authorities of clients do.
+    pub(super) fn generation(&self) -> u64 {
+        self.setup().generation
+    }
+
+    /// Whether an authority vouches now for a certificate that a client has shown before.
+    pub(super) fn vouches(&self, shown: &Shown, now: Moment) -> bool {
+        self.setup().clients.is_some_and(|clients| shown.holds(&*clients.verifier, now))
+    }
+
+    fn setup(&self) -> Setup {
+        self.setup.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// SHA-256 of the certificate, as browsers show it: `AB:CD:…`.
@@ -100,7 +152,31 @@ impl Tls {
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
+        self.setup().config
+    }
+}
+
+impl Setup {
+    fn make(current: &Arc<Current>, ca: Option<&Path>, generation: u64) -> Result<Self, TlsError> {
+        let resolver = Arc::<Current>::clone(current);
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(TlsError::Setup)?;
+        let (mut config, clients) = match ca {
+            None => (builder.with_no_client_auth().with_cert_resolver(resolver), None),
+            Some(ca) => {
+                let verifier = clients::verifier(ca, provider)?;
+                let clients = Clients { ca: ca.to_owned(), verifier: Arc::clone(&verifier) };
+                let builder = builder.with_client_cert_verifier(verifier);
+                let mut config = builder.with_cert_resolver(resolver);
+                config.session_storage = Arc::new(NoServerSessionStorage {});
+                config.send_tls13_tickets = 0;
+                (config, Some(clients))
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { config: Arc::new(config), clients, generation })
     }
 }
 

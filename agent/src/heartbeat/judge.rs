@@ -55,9 +55,18 @@ fn machine(facts: &Facts) -> Vec<Finding> {
         let message = "the state folder comes from another machine";
         found.push(state(Kind::ClonedImage, "MachineIdChanged", message));
     }
-    if let Some(mismatch) = &facts.listen_mismatch {
-        let finding = state(Kind::ListenMismatch, mismatch.reason, &mismatch.message);
-        found.push(Finding { action: mismatch.action.clone(), ..finding });
+    let doors = [("", &facts.listen_mismatch), ("control", &facts.control_mismatch)];
+    for (subject, mismatch) in doors {
+        if let Some(mismatch) = mismatch {
+            let finding = state(Kind::ListenMismatch, mismatch.reason, &mismatch.message);
+            let (subject, action) = (subject.to_owned(), mismatch.action.clone());
+            found.push(Finding { subject, action, ..finding });
+        }
+    }
+    if let Some(why) = &facts.certificate_rejected {
+        let finding = state(Kind::ConfigRejected, "Certificate", why);
+        let action = "Mend the file: it is read again when it changes.".to_owned();
+        found.push(Finding { subject: "tls".to_owned(), action, ..finding });
     }
     if let Some(why) = &facts.privileged_silent {
         found.push(state(Kind::PrivilegedSilent, "NoAnswer", why));

@@ -16,6 +16,7 @@ pub const FEATURE: Feature = Feature {
         FIRST,
         "CREATE INDEX identity_link_open ON identity_link (id) WHERE state = 'open'",
         super::token::TABLE,
+        super::token::ACTIONS,
     ],
 };
 

@@ -1,4 +1,5 @@
-//! App tokens: what lets a script or VS Code into one app, without SSH and without a browser.
+//! Tokens: what lets a script or VS Code into one app, without SSH and without a browser; and what lets
+//! a program use the API for the actions that it was made for.
 //!
 //! ```text
 //!   mint_token ──► held ──its life is over──► ended (token.expired)
@@ -7,12 +8,13 @@
 //!
 //! Invariants: a token is on disk before its secret is given out; its end holds in memory at once
 //! and is written until it stands; its end and the event of it are one transaction. A token is for
-//! one app and has an end that no use moves. Limits: `limits::TOKENS` at one time.
+//! one app or for some actions, never both, and has an end that no use moves. Limits: `limits::TOKENS` at one time.
 //!
 //! A browser that opens a page with a token gets a cookie that stands for it instead: a secret
 //! derived from the token's, so that what a browser keeps is not the token itself. It ends with it.
 
 mod rows;
+mod scope;
 pub(super) mod secret;
 mod table;
 
@@ -35,8 +37,9 @@ use self::rows::End;
 use self::secret::Secret;
 use self::table::{Entry, Face, Table};
 
-pub(super) use self::rows::TABLE;
-pub use self::table::{AppToken, TokenFacts};
+pub(super) use self::rows::{ACTIONS, TABLE};
+pub use self::scope::Scope;
+pub use self::table::{KnownToken, TokenFacts};
 
 /// For which use the secret of the cookie is derived.
 const COOKIE: &[u8] = b"stationd app cookie ";
@@ -45,7 +48,7 @@ const COOKIE: &[u8] = b"stationd app cookie ";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenWish {
     pub user: String,
-    pub app: String,
+    pub scope: Scope,
     /// For its owner, to know it again in the list.
     pub note: String,
     pub life: Duration,
@@ -158,14 +161,14 @@ impl Identity {
     }
 
     /// Which token this is; `None` if there is none or it has ended. It does not count as use.
-    pub fn check_token(&self, text: &str, now: Moment) -> Option<AppToken> {
+    pub fn check_token(&self, text: &str, now: Moment) -> Option<KnownToken> {
         let secret = Secret::parse(text.strip_prefix(TOKEN_PREFIX)?)?;
         let face = (secret.hash(), Face::Token);
         self.inner.tokens.look(|table| table.find(face, mono_ms(now)).cloned())
     }
 
     /// Which token the value of an app's cookie stands for.
-    pub fn check_app_cookie(&self, value: &str, now: Moment) -> Option<AppToken> {
+    pub fn check_app_cookie(&self, value: &str, now: Moment) -> Option<KnownToken> {
         let face = (Secret::parse(value)?.hash(), Face::Cookie);
         self.inner.tokens.look(|table| table.find(face, mono_ms(now)).cloned())
     }

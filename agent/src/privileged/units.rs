@@ -40,8 +40,13 @@ fn app_of(unit: &str) -> Option<AppName> {
 }
 
 /// Held by PID 1 while stationd works; closed when the station rests.
-const SOCKETS: [&str; 4] =
-    ["stationd.socket", "stationd-admin.socket", "stationd-probe.socket", "stationd-probe.service"];
+const SOCKETS: [&str; 5] = [
+    "stationd.socket",
+    "stationd-admin.socket",
+    "stationd-control.socket",
+    "stationd-probe.socket",
+    "stationd-probe.service",
+];
 /// The last one: whoever asked still gets the answer.
 const OWN_SOCKET: &str = "stationd-privileged.socket";
 

@@ -38,6 +38,7 @@ pub(super) fn first(common: &Common<'_>, bound: &Bound) -> Facts {
             && settled.config.instance.local_user.is_none(),
         cloned_image: common.instance.cloned,
         listen_mismatch: bound.mismatch.clone(),
+        control_mismatch: bound.control.mismatch.clone(),
         mounts: vec![workspace::unknown(common)],
         workspace: Workspace::Unknown,
         ..Facts::default()

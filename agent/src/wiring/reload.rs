@@ -8,12 +8,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::edges::{config_to_apps, config_to_front, config_to_privileged};
+use super::public::{self, Doors};
 use super::start::Common;
 use super::{Outside, check, facts, log, told};
 use crate::apps::Apps;
 use crate::base::tasks::pulse::Pulse;
 use crate::config::{self, Config, reload};
-use crate::front::gate::Names;
 use crate::heartbeat::Facts;
 use crate::identity::{Identity, Instance};
 use crate::privileged::RootConfig;
@@ -22,8 +22,7 @@ use crate::store::{NewEvent, Store};
 /// What takes new values while it runs.
 pub(super) struct Live {
     pub levels: log::Levels,
-    /// `None` without a public listener.
-    pub names: Option<watch::Sender<Arc<Names>>>,
+    pub doors: Doors,
     pub public_url: watch::Sender<String>,
     pub facts: watch::Sender<Facts>,
     /// A broken configuration was mended: everything starts again.
@@ -154,6 +153,7 @@ impl Reload {
         self.live.levels.set(config.log);
         self.identity.set_session(config.identity.session);
         self.name(config);
+        self.live.doors.allowed_san.send_replace(public::allowed_san(config));
         self.root.send_replace(Arc::new(root));
         let specs = config_to_apps::specs(config);
         self.apps.configure(specs).await.map_err(|error| told(&error))
@@ -161,7 +161,7 @@ impl Reload {
 
     /// The names that the public listener answers to.
     fn name(&self, config: &Config) {
-        let Some(names) = &self.live.names else { return };
+        let Some(names) = &self.live.doors.names else { return };
         let url = match &config.listen.public_url {
             Some(url) => url.clone(),
             // Without a configured one it stays the one made from the address that is bound.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use station_proto::heartbeat::Status;
 use station_proto::node::{Node, Samples};
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::edges::admin_to_parts::Parts;
@@ -19,6 +19,7 @@ use super::{Outside, StartError, facts, log, reload};
 use crate::admin::rules::Owners;
 use crate::admin::{self, Control, Sources};
 use crate::apps::{self, Apps};
+use crate::base::limits;
 use crate::base::moment::Moment;
 use crate::base::tasks::{Ended, Tasks};
 use crate::config::{self, Config};
@@ -108,7 +109,8 @@ pub(super) async fn start(
     let started = clock::now();
     let settled = settle(outside, trouble);
     let levels = log::start(settled.config.log);
-    for name in outside.passed.names().filter(|name| !["public", "admin"].contains(name)) {
+    for name in outside.passed.names().filter(|name| !["public", "admin", "control"].contains(name))
+    {
         tracing::warn!(name, "a socket was passed on that stationd has no use for");
     }
     let store = Store::open(&outside.paths.database, &FEATURES).map_err(StartError::Store)?;
@@ -200,8 +202,8 @@ impl Common<'_> {
         let control: Arc<dyn Control> = Arc::new(control);
         let router = admin::router(self.sources(&shown, Arc::clone(&control)));
         admin::socket::serve(&self.tasks, socket, router.clone(), self.owners());
-        let names = public::spawn(&self, bound, (router, control), shown, metrics);
-        let live = reload::Live { levels, names, public_url, facts: facts.clone(), again };
+        let doors = public::spawn(&self, bound, (router, control), (shown, metrics), &facts);
+        let live = reload::Live { levels, doors, public_url, facts: facts.clone(), again };
         let again = live.again.clone();
         let (tasks, store, apps) = (self.tasks.clone(), self.store.clone(), self.apps.clone());
         reload::spawn(self, live);
@@ -252,6 +254,7 @@ impl Common<'_> {
             ledger: shown.ledger.clone(),
             samples: shown.samples.clone(),
             node: shown.node.clone(),
+            waiting: Arc::new(Semaphore::new(limits::WAITING_POLLS)),
             store: self.store.clone(),
             tasks: self.tasks.clone(),
             control,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use station_proto::token::Action;
 
 use super::setup::Setup;
 use crate::base::ids::AppName;
@@ -37,7 +38,7 @@ pub enum Verb {
     Heartbeat,
     /// Make a link that opens a browser session, once, within ten minutes; or a token for scripts
     Login(Login),
-    /// List and revoke the tokens that open an app for scripts and editors
+    /// Make tokens for programs that use the API; list and revoke all tokens
     #[command(subcommand)]
     Token(TokenVerb),
     /// List, start, stop and restart apps, and read their logs
@@ -128,6 +129,19 @@ pub struct Login {
 
 #[derive(Debug, Subcommand)]
 pub enum TokenVerb {
+    /// Make a token for a program that uses the API, such as a control plane; for an app see `login
+    /// --token`
+    Create {
+        /// What it allows; may be given several times
+        #[arg(long = "action", value_name = "ACTION", required = true, value_parser = action)]
+        actions: Vec<String>,
+        /// How long it holds: 30m, 12h, 7d; a minute at least, 90d at most
+        #[arg(long, value_name = "D", value_parser = life)]
+        ttl: Duration,
+        /// What it is for, to know it again in the list
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        name: String,
+    },
     /// Every token that holds; never its secret
     List,
     /// End a token at once
@@ -136,6 +150,12 @@ pub enum TokenVerb {
         #[arg(value_name = "ID")]
         id: u64,
     },
+}
+
+/// One of the reference's actions.
+fn action(text: &str) -> Result<String, String> {
+    let known = Action::parse(text).map(|action| action.name().to_owned());
+    known.ok_or_else(|| format!("there are {}", Action::names()))
 }
 
 /// `30m`, `12h`, `7d`

@@ -143,10 +143,14 @@ fn cause(cause: &Cause, now: Time) -> String {
 pub(super) fn tokens(tokens: &[Token], now: Time) -> String {
     let mut out = String::new();
     if tokens.is_empty() {
-        out.push_str("  none; `stationctl login --token --app NAME` makes one\n");
+        out.push_str(
+            "  none; `stationctl login --token --app NAME` or `stationctl token create` makes one\n",
+        );
     }
     for token in tokens {
-        let Token { id, app, note, .. } = token;
+        let Token { id, note, .. } = token;
+        let scope = if token.app.is_empty() { token.actions.join(", ") } else { token.app.clone() };
+        let scope = printable(&scope);
         let made = ago(token.created_at, now);
         let left = ago(now, token.expires_at);
         let used = token.last_used_at.map_or_else(
@@ -157,7 +161,7 @@ pub(super) fn tokens(tokens: &[Token], now: Time) -> String {
         line(
             &mut out,
             format_args!(
-                "  {id:>4}  {app:<12} made {made} ago, expires in {left}, {used}   {note}"
+                "  {id:>4}  {scope:<12} made {made} ago, expires in {left}, {used}   {note}"
             ),
         );
     }

@@ -1,4 +1,4 @@
-//! The verbs about tokens: `login --token`, `token list`, `token revoke`.
+//! The verbs about tokens: `login --token`, `token create`, `token list`, `token revoke`.
 
 use http::Method;
 use serde_json::json;
@@ -48,6 +48,23 @@ pub(super) async fn run(
     printer: &Printer,
 ) -> Result<(), ClientError> {
     match verb {
+        TokenVerb::Create { actions, ttl, name } => {
+            let body = json!({ "actions": actions, "ttl_seconds": ttl.as_secs(), "note": name });
+            let made: NewToken = station.json(Method::POST, "/v1/tokens", Some(&body)).await?;
+            if printer.json {
+                return print_json(&made);
+            }
+            text(&format!("{}\n", made.secret))?;
+            printer.note(&format!(
+                "The token holds until {}. It is not shown again.\n\
+                 Send the field \"Authorization: Bearer TOKEN\" to {}.\n\
+                 `stationctl token revoke {}` ends it.",
+                made.token.expires_at,
+                if made.url.is_empty() { "the API" } else { &made.url },
+                made.token.id
+            ));
+            Ok(())
+        }
         TokenVerb::List => {
             let tokens: Vec<Token> = get(station, "/v1/tokens").await?;
             if printer.json {

@@ -17,7 +17,8 @@ use utoipa::IntoParams;
 
 use super::latest_samples;
 use crate::admin::Sources;
-use crate::admin::answers::{Asked, Failure, problem};
+use crate::admin::answers::{Asked, Failure, come_again, problem};
+use crate::base::limits;
 use crate::heartbeat::{Ledger, etag, lease as compose_lease};
 use crate::os::clock;
 
@@ -67,16 +68,18 @@ fn yes() -> bool {
     (status = 304, description = "the status is the one named in If-None-Match"),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 410, body = Problem, content_type = "application/problem+json",
-     description = "what changed since `since` is not known: poll without it")))]
+     description = "what changed since `since` is not known: poll without it"),
+    (status = 503, body = Problem, content_type = "application/problem+json",
+     description = "too many polls wait: come again after Retry-After")))]
 pub async fn heartbeat(
     State(sources): State<Sources>,
     Asked(asked): Asked<PollAll>,
     headers: HeaderMap,
 ) -> Response {
     let PollAll { wait, since, boot, samples } = asked;
-    let samples = samples.then(|| latest_samples(&sources));
     conditional(&sources, Poll { wait, since, boot }, &headers, |status, delta| {
         let lease = lease_of(&sources, status);
+        let samples = samples.then(|| latest_samples(&sources));
         match delta {
             None => Json(Heartbeat { lease, status: status.clone(), samples }).into_response(),
             Some(delta) => Json(HeartbeatDelta { lease, delta, samples }).into_response(),
@@ -91,7 +94,9 @@ pub async fn heartbeat(
     (status = 304, description = "the status is the one named in If-None-Match"),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 410, body = Problem, content_type = "application/problem+json",
-     description = "what changed since `since` is not known: poll without it")))]
+     description = "what changed since `since` is not known: poll without it"),
+    (status = 503, body = Problem, content_type = "application/problem+json",
+     description = "too many polls wait: come again after Retry-After")))]
 pub async fn status(
     State(sources): State<Sources>,
     Asked(asked): Asked<Poll>,
@@ -137,7 +142,13 @@ async fn conditional(
     answer: impl FnOnce(&Status, Option<Delta>) -> Response,
 ) -> Response {
     match prepared(sources, asked, headers).await {
-        Err(failure) => failure.into_response(),
+        Err(failure) => {
+            let mut answer = failure.into_response();
+            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+                answer.headers_mut().insert(header::RETRY_AFTER, come_again().into());
+            }
+            answer
+        }
         Ok((ledger, held, delta)) => {
             let status = ledger.status();
             let tag = [(header::ETAG, etag(&sources.boot_id, status.seq))];
@@ -190,13 +201,28 @@ async fn prepared(
         let status = ledger.status();
         holds(status) || since == Some(status.seq)
     };
+    let place = if wait > 0 && same(&sources.ledger.borrow()) {
+        Some(sources.waiting.try_acquire().map_err(|_full| too_many())?)
+    } else {
+        None
+    };
     let changed = updates.wait_for(|ledger| !same(ledger));
     if tokio::time::timeout(Duration::from_secs(wait), changed).await.is_err() {
         tracing::trace!("nothing changed while the poller waited");
     }
+    drop(place);
     let ledger = Arc::clone(&sources.ledger.borrow());
     let (held, delta) = (holds(ledger.status()), delta(&ledger)?);
     Ok((ledger, held, delta))
+}
+
+fn too_many() -> Failure {
+    let detail = format!(
+        "{} polls wait already: come again after the seconds in Retry-After, or without `wait`",
+        limits::WAITING_POLLS
+    );
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Failure(problem(status, "too-many-waiting", "too many polls wait", detail))
 }
 
 fn gone(from: u64) -> Failure {

@@ -19,6 +19,40 @@ fn lines(text: &str) -> String {
 }
 
 #[test]
+fn control() {
+    let with = |more: &str| {
+        let all = "[listen] ; tls = 'self-signed' ; [control] ; address = '0.0.0.0:8711'";
+        format!("{all} ; client_ca = '/ca' ; {more}")
+    };
+    check_all(&format!(
+        r"
+{} => 6 control.allowed_san: is neither a DNS name nor a URI
+{} => 6 control.allowed_san: is empty
+{} => 6 control.allowed_san: is neither a DNS name nor a URI
+{} => 3 control.allowed_san: is missing
+{} => 3 control.tls_key: is missing
+",
+        with("allowed_san = '10.0.0.1'"),
+        with("allowed_san = []"),
+        with("allowed_san = ['a.example', '*.example']"),
+        with(""),
+        with("allowed_san = 'a' ; tls_certificate = '/c'"),
+    ));
+    check_all(
+        r"
+[listen] ; tls = 'self-signed' ; [control] ; client_ca = '/ca' ; allowed_san = 'a' \
+    => 3 control.address: is missing
+[listen] ; tls = 'self-signed' ; [control] ; address = '1.2.3.4:1' ; allowed_san = 'a' \
+    => 3 control.client_ca: is missing
+[control] ; address = '127.0.0.1:8711' ; client_ca = '/ca' ; allowed_san = 'a' \
+    => 2 control.address: there is no certificate for it
+[listen] ; tls = 'self-signed' ; [control] ; address = 'x' ; client_ca = '/ca' ; allowed_san = 'a' \
+    => 4 control.address: is not an address and a port
+",
+    );
+}
+
+#[test]
 fn instance() {
     check_all(
         r#"

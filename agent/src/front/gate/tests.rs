@@ -122,6 +122,7 @@ fn holds_when_passed(policy: Policy, facts: &Facts<'_>, via: Via) {
             assert!(matches!(facts.bearer, Bearer::Absent | Bearer::Unknown), "{at}");
         }
         Via::Bearer => assert!(token, "{at}"),
+        Via::Certificate => panic!("the public listener asks for none: {at}"),
     }
     if policy == Policy::App && via == Via::Cookie {
         assert_eq!(facts.cookie, Cookie::Known { assigned: true }, "{at}");

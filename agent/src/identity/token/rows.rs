@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::TokenWish;
 use super::table::{Entry, Hashes};
+use super::{Scope, TokenWish};
 use crate::base::limits;
 use crate::identity::age::Stamp;
 use crate::identity::sessions::Use;
@@ -31,6 +31,10 @@ pub(in crate::identity) const TABLE: &str = "CREATE TABLE identity_token (
             wall_ms INTEGER NOT NULL
         ) STRICT;";
 
+/// Tokens for actions: their names, with blanks between; `app` is empty then.
+pub(in crate::identity) const ACTIONS: &str =
+    "ALTER TABLE identity_token ADD COLUMN actions TEXT NOT NULL DEFAULT ''";
+
 /// Why a token ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -49,17 +53,30 @@ pub(super) fn insert(
     if usize::try_from(count).is_ok_and(|count| count >= limits::TOKENS) {
         return Ok(None);
     }
-    let TokenWish { user, app, note, life } = wish;
+    let TokenWish { user, scope, note, life } = wish;
+    let (app, actions) = scope.columns();
     let life_ms = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
     tx.execute(
         "INSERT INTO identity_token (hash, cookie, user, app, note, life_ms, created_ms, used,
-             age_ms, boot, mono_ms, wall_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?9, 0, 0, ?7, ?8, ?9)",
-        params![hash, cookie, user, app, note, life_ms, now.boot, now.mono_ms, now.wall_ms],
+             age_ms, boot, mono_ms, wall_ms, actions)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?9, 0, 0, ?7, ?8, ?9, ?10)",
+        params![
+            hash,
+            cookie,
+            user,
+            app,
+            note,
+            life_ms,
+            now.boot,
+            now.mono_ms,
+            now.wall_ms,
+            actions
+        ],
     )?;
     let id = unsigned(tx.last_insert_rowid());
-    let message = format!("a token for {app} was made for {user}");
-    let data = serde_json::json!({ "token": id, "app": app, "life_ms": life_ms });
+    let message = format!("a token for {scope} was made for {user}");
+    let data = described(id, scope);
+    let data = with(data, "life_ms", life_ms.into());
     tx.event(NewEvent::new("token.created", user.as_str(), message).with(data))?;
     Ok(Some(id))
 }
@@ -91,7 +108,7 @@ impl Kept {
 pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Kept>> {
     let mut query = connection.prepare(
         "SELECT id, hash, cookie, user, app, note, life_ms, created_ms, used, age_ms, boot,
-             mono_ms, wall_ms
+             mono_ms, wall_ms, actions
          FROM identity_token",
     )?;
     let rows = query.query_map([], |row| {
@@ -100,7 +117,12 @@ pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Kept>> {
         Ok(Kept {
             id: unsigned(row.get(0)?),
             hashes: (row.get(1)?, row.get(2)?),
-            wish: TokenWish { user: row.get(3)?, app: row.get(4)?, note: row.get(5)?, life },
+            wish: TokenWish {
+                user: row.get(3)?,
+                scope: Scope::of_columns(row.get(4)?, &row.get::<_, String>(13)?),
+                note: row.get(5)?,
+                life,
+            },
             created: created.unwrap_or(Timestamp::UNIX_EPOCH),
             used: row.get(8)?,
             age_ms: row.get(9)?,
@@ -125,21 +147,41 @@ pub(super) fn write_uses(tx: &Tx<'_>, uses: &[Use], now: &Stamp) -> rusqlite::Re
 /// Forgets tokens and tells of it; those that are gone already are told of already.
 pub(super) fn end(tx: &mut Tx<'_>, ends: &BTreeMap<u64, End>) -> rusqlite::Result<()> {
     for (id, end) in ends {
-        let gone: Option<(String, String)> = tx
+        let gone: Option<(String, Scope)> = tx
             .query_row(
-                "DELETE FROM identity_token WHERE id = ?1 RETURNING user, app",
+                "DELETE FROM identity_token WHERE id = ?1 RETURNING user, app, actions",
                 [signed(*id)],
-                |row| Ok((row.get(0)?, row.get(1)?)),
+                |row| {
+                    let actions: String = row.get(2)?;
+                    Ok((row.get(0)?, Scope::of_columns(row.get(1)?, &actions)))
+                },
             )
             .optional()?;
-        let Some((user, app)) = gone else { continue };
+        let Some((user, scope)) = gone else { continue };
         let (kind, how) = match end {
             End::Revoked => ("token.revoked", "was revoked"),
             End::Expired => ("token.expired", "expired"),
         };
-        let message = format!("a token of {user} for {app} {how}");
-        let data = serde_json::json!({ "token": id, "app": app });
-        tx.event(NewEvent::new(kind, user, message).with(data))?;
+        let message = format!("a token of {user} for {scope} {how}");
+        tx.event(NewEvent::new(kind, user, message).with(described(*id, &scope)))?;
     }
     Ok(())
+}
+
+/// What an event says of a token.
+fn described(id: u64, scope: &Scope) -> serde_json::Value {
+    let data = serde_json::json!({ "token": id });
+    match scope {
+        Scope::App(app) => with(data, "app", serde_json::Value::from(&**app)),
+        Scope::Actions(actions) => {
+            with(data, "actions", actions.iter().map(|action| action.name()).collect())
+        }
+    }
+}
+
+fn with(mut data: serde_json::Value, name: &str, value: serde_json::Value) -> serde_json::Value {
+    if let Some(fields) = data.as_object_mut() {
+        fields.insert(name.to_owned(), value);
+    }
+    data
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::secret::Hash;
-use super::{TokenWish, wall};
+use super::{Scope, TokenWish, wall};
 use crate::base::moment::Moment;
 use crate::identity::sessions::{Use, WRITE_STEP_MS};
 
@@ -30,20 +30,19 @@ pub(super) type Hashes = (Hash, Hash);
 
 /// Who sends a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppToken {
+pub struct KnownToken {
     pub id: u64,
     /// The id as text, made once: every request carries it along.
     pub name: Arc<str>,
     pub user: Arc<str>,
-    /// The only app that it opens.
-    pub app: Arc<str>,
+    pub scope: Scope,
 }
 
 /// A token as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenFacts {
     pub id: u64,
-    pub app: String,
+    pub scope: Scope,
     pub note: String,
     pub created: Timestamp,
     pub expires: Timestamp,
@@ -53,7 +52,7 @@ pub struct TokenFacts {
 /// A token with its times.
 #[derive(Debug)]
 pub(super) struct Entry {
-    token: AppToken,
+    token: KnownToken,
     note: String,
     created: Timestamp,
     born_ms: i64,
@@ -66,10 +65,10 @@ pub(super) struct Entry {
 impl Entry {
     /// A token that is made now: on the monotonic and on the wall clock.
     pub(super) fn fresh(id: u64, wish: TokenWish, (born_ms, created): (i64, Timestamp)) -> Self {
-        let TokenWish { user, app, note, life } = wish;
-        let (name, user, app) = (id.to_string().into(), user.into(), app.into());
+        let TokenWish { user, scope, note, life } = wish;
+        let (name, user) = (id.to_string().into(), user.into());
         Self {
-            token: AppToken { id, name, user, app },
+            token: KnownToken { id, name, user, scope },
             note,
             created,
             born_ms,
@@ -95,7 +94,7 @@ impl Entry {
         let used_ms = self.used_ms.load(Ordering::Relaxed);
         TokenFacts {
             id: self.token.id,
-            app: self.token.app.to_string(),
+            scope: self.token.scope.clone(),
             note: self.note.clone(),
             created: self.created,
             expires: wall(now, self.born_ms.saturating_add(self.life_ms)),
@@ -118,7 +117,7 @@ impl Table {
         self.by_id.insert(id, entry);
     }
 
-    pub(super) fn find(&self, face: (Hash, Face), now_ms: i64) -> Option<&AppToken> {
+    pub(super) fn find(&self, face: (Hash, Face), now_ms: i64) -> Option<&KnownToken> {
         let entry = self.by_id.get(self.by_face.get(&face)?)?;
         entry.left(now_ms).map(|_left| &entry.token)
     }
@@ -189,7 +188,12 @@ mod tests {
 
     fn table(born_ms: i64) -> Table {
         let life = Duration::from_secs(3600);
-        let wish = TokenWish { user: "ann".into(), app: "lab".into(), note: String::new(), life };
+        let wish = TokenWish {
+            user: "ann".into(),
+            scope: Scope::App("lab".into()),
+            note: String::new(),
+            life,
+        };
         let mut table = Table::default();
         table.insert(([1; 32], [2; 32]), Entry::fresh(7, wish, (born_ms, Timestamp::UNIX_EPOCH)));
         table

@@ -5,7 +5,7 @@ use crate::identity::tests::{Bench, DAY, HOUR, MINUTE, start};
 use super::*;
 
 fn wish(app: &str, life: Duration) -> TokenWish {
-    TokenWish { user: "ann".into(), app: app.into(), note: "laptop".into(), life }
+    TokenWish { user: "ann".into(), scope: Scope::App(app.into()), note: "laptop".into(), life }
 }
 
 async fn mint(bench: &Bench, life: Duration) -> (u64, String) {
@@ -24,7 +24,7 @@ async fn a_token_is_for_one_app_and_shown_once() {
     let text = made.secret.expose_secret();
     assert_eq!((text.len(), text.starts_with(TOKEN_PREFIX)), (47, true));
     let token = bench.identity.check_token(text, bench.now).unwrap();
-    assert_eq!((&*token.app, &*token.user, token.id), ("lab", "ann", made.facts.id));
+    assert_eq!((token.scope.app(), &*token.user, token.id), (Some("lab"), "ann", made.facts.id));
     let listed = bench.identity.tokens(bench.now);
     assert_eq!(listed, [made.facts]);
     assert!(!format!("{listed:?} {token:?}").contains(&text[4..]));

@@ -6,11 +6,11 @@ use http::StatusCode;
 use secrecy::ExposeSecret;
 use station_proto::problem::Problem;
 use station_proto::time::Time;
-use station_proto::token::{Token, TokenRequest};
+use station_proto::token::{Action, Token, TokenRequest};
 
 use crate::admin::answers::{no_such_token, problem};
 use crate::base::chain::Chain;
-use crate::identity::{Identity, MintError, TokenFacts, TokenWish};
+use crate::identity::{Identity, MintError, Scope, TokenFacts, TokenWish};
 use crate::os::clock;
 
 /// Makes a token; the text is its secret.
@@ -19,8 +19,9 @@ pub(super) async fn mint(
     user: String,
     wanted: TokenRequest,
 ) -> Result<(Token, String), Box<Problem>> {
-    let TokenRequest { app, ttl_seconds, note } = wanted;
-    let wish = TokenWish { user, app, note, life: Duration::from_secs(ttl_seconds) };
+    let scope = scope(&wanted)?;
+    let TokenRequest { ttl_seconds, note, .. } = wanted;
+    let wish = TokenWish { user, scope, note, life: Duration::from_secs(ttl_seconds) };
     let made = identity.mint_token(wish, clock::now()).await;
     let made = made.map_err(|error| {
         let detail = Chain(&error).to_string();
@@ -38,6 +39,37 @@ pub(super) async fn mint(
         problem(status, kind, title, detail)
     })?;
     Ok((shown(made.facts), made.secret.expose_secret().to_owned()))
+}
+
+/// An app or actions, and only known ones.
+fn scope(wanted: &TokenRequest) -> Result<Scope, Box<Problem>> {
+    let refuse = |detail: String| {
+        let (status, title) = (StatusCode::BAD_REQUEST, "the token cannot be made so");
+        Err(problem(status, "bad-token-request", title, detail))
+    };
+    match (wanted.app.is_empty(), wanted.actions.is_empty()) {
+        (false, true) => return Ok(Scope::App(wanted.app.as_str().into())),
+        (true, false) => {}
+        (true, true) => {
+            return refuse("name an `app`, or `actions` of the API".to_owned());
+        }
+        (false, false) => {
+            return refuse(
+                "a token is for an `app` or for `actions`, not for both: make two".to_owned(),
+            );
+        }
+    }
+    let mut actions = Vec::new();
+    for name in &wanted.actions {
+        let Some(action) = Action::parse(name) else {
+            return refuse(format!(
+                "`actions` names {name:?}, which is no action; there are {}",
+                Action::names()
+            ));
+        };
+        actions.push(action);
+    }
+    Ok(Scope::actions(actions))
 }
 
 pub(super) fn list(identity: &Identity) -> Vec<Token> {
@@ -63,9 +95,15 @@ pub(super) async fn revoke(identity: &Identity, id: &str) -> Result<(), Box<Prob
 }
 
 fn shown(facts: TokenFacts) -> Token {
+    let app = facts.scope.app().unwrap_or_default().to_owned();
+    let actions = match &facts.scope {
+        Scope::App(_) => Vec::new(),
+        Scope::Actions(actions) => actions.iter().map(|one| one.name().to_owned()).collect(),
+    };
     Token {
         id: facts.id,
-        app: facts.app,
+        app,
+        actions,
         note: facts.note,
         created_at: Time(facts.created),
         expires_at: Time(facts.expires),

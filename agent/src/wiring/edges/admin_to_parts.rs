@@ -123,6 +123,16 @@ impl Control for Parts {
     }
 
     fn create_token(&self, wanted: TokenRequest) -> Answer<NewToken> {
+        let (identity, user) = (self.identity.clone(), self.user.clone());
+        let (url, port, loopback) = (self.public_url.borrow().clone(), self.port, self.loopback);
+        if wanted.app.is_empty() || !wanted.actions.is_empty() {
+            // The control listener takes it too: it is of use without a public one.
+            let url = if port == 0 { String::new() } else { format!("{url}/v1/") };
+            return Box::pin(async move {
+                let (token, secret) = admin_to_identity::mint(&identity, user, wanted).await?;
+                Ok(NewToken { token, secret, url, port, loopback })
+            });
+        }
         let seen = self.apps.seen();
         let of = |app: &&Seen| app.name.as_str() == wanted.app;
         // A view lives at its server's address.
@@ -131,8 +141,6 @@ impl Control for Parts {
             return Box::pin(std::future::ready(Err(no_such_app(&wanted.app))));
         };
         let wanted = TokenRequest { app, ..wanted };
-        let (identity, user) = (self.identity.clone(), self.user.clone());
-        let (url, port, loopback) = (self.public_url.borrow().clone(), self.port, self.loopback);
         Box::pin(async move {
             if port == 0 {
                 return Err(no_listener());

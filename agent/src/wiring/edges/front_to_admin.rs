@@ -13,8 +13,15 @@ use crate::admin::rules::{Need, RULES};
 use crate::front::gate::Policy;
 use crate::front::routes::{Answer, Caller, Handler, Routes};
 
-/// Whether the session of this number still holds.
-pub(in crate::wiring) type Alive = Arc<dyn Fn(u64) -> bool + Send + Sync>;
+/// What opened a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::wiring) enum Opener {
+    Session(u64),
+    Token(u64),
+}
+
+/// Whether it still holds.
+pub(in crate::wiring) type Alive = Arc<dyn Fn(Opener) -> bool + Send + Sync>;
 
 struct Api {
     router: axum::Router,
@@ -24,9 +31,16 @@ struct Api {
 impl Handler for Api {
     fn handle(&self, mut request: Request<Incoming>, caller: Caller) -> Answer {
         let mut router = self.router.clone();
-        if let Some(name) = caller.session {
-            let (id, alive) = (session_id(&name), Arc::clone(&self.alive));
-            let still_valid = StillValid(Arc::new(move || id.is_some_and(|id| alive(id))));
+        let number = |name: Option<Arc<str>>| name.map(|name| session_id(&name));
+        let session = number(caller.session).map(|id| id.map(Opener::Session));
+        let token = number(caller.token).map(|id| id.map(Opener::Token));
+        let (opener, certificate) = (session.or(token), caller.certificate);
+        if opener.is_some() || certificate.is_some() {
+            let alive = Arc::clone(&self.alive);
+            let still_valid = StillValid(Arc::new(move || {
+                opener.is_none_or(|opener| opener.is_some_and(|one| alive(one)))
+                    && certificate.as_ref().is_none_or(|certificate| certificate.holds())
+            }));
             request.extensions_mut().insert(still_valid);
         }
         Box::pin(async move {

@@ -8,11 +8,11 @@ use secrecy::ExposeSecret;
 
 use super::front_to_web::{Site, answer, cannot_record, empty};
 use crate::base::chain::Chain;
-use crate::front::gate::{APP_ACTION, Policy};
+use crate::front::gate::Policy;
 use crate::front::routes::{Answer, Body, Caller, Handler, Routes};
 use crate::front::{Credentials, Session, Token, Wanted};
 use crate::identity::{
-    ABSOLUTE, AppCookie, AppToken, Identity, IdentityError, Link, Login, NextPath, Redeemed,
+    ABSOLUTE, AppCookie, Identity, IdentityError, KnownToken, Link, Login, NextPath, Redeemed,
     SessionCookie,
 };
 use crate::os::clock;
@@ -54,18 +54,19 @@ impl Credentials for Sessions {
 
     fn exchanged(&self, token: &str, app: &str) -> Option<HeaderValue> {
         let now = clock::now();
-        let known = self.identity.check_token(token, now).filter(|known| *known.app == *app)?;
+        let known =
+            self.identity.check_token(token, now).filter(|known| known.scope.app() == Some(app))?;
         let (secret, left) = self.identity.app_cookie(token, now)?;
-        let cookie = self.app_cookie.set(&known.app, secret.expose_secret(), left);
+        let cookie = self.app_cookie.set(known.scope.app()?, secret.expose_secret(), left);
         let mut value = HeaderValue::from_str(&cookie).ok()?;
         value.set_sensitive(true);
         Some(value)
     }
 }
 
-/// A token opens its app and does nothing else.
-fn worth(token: AppToken, wanted: Wanted<'_>) -> Token {
-    let may = wanted.action == APP_ACTION && wanted.app == Some(&*token.app);
+/// A token opens its app, or does what its actions say, and nothing else.
+fn worth(token: KnownToken, wanted: Wanted<'_>) -> Token {
+    let may = token.scope.allows(wanted.action, wanted.app);
     Token { id: token.name, user: token.user, may }
 }
 

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use tokio::net::TcpListener;
 
+use super::control::Control;
 use super::host_name;
-use super::verdict::{self, Question, Way};
+use super::verdict::{self, Door, Question, Way};
 use crate::config::{Listen, Tls as TlsMode};
 use crate::front::TurnAway;
 use crate::front::tls::Tls;
@@ -29,6 +30,7 @@ pub(in crate::wiring) struct Bound {
     /// Where users reach it; empty without a listener.
     pub url: String,
     pub mismatch: Option<Mismatch>,
+    pub control: Control,
 }
 
 impl Bound {
@@ -43,13 +45,14 @@ impl Bound {
         if instance.cloned && settled.listens {
             forget_certificate(keys);
         }
-        let (mut passed, unusable) = passed(outside)?;
+        let (mut passed, unusable) = passed(outside, NAME)?;
         let addresses: Vec<SocketAddr> = passed.iter().map(|(_, address)| *address).collect();
         let tls_on = listen.tls != TlsMode::Off;
         let question = Question {
             configured: settled.listens.then_some((listen.address, tls_on)),
             passed: &addresses,
             units: outside.units || unusable.is_some(),
+            door: Door::Public,
         };
         let verdict::Verdict { way, mut mismatch } = verdict::judge(question);
         if let (Some(mismatch), Some(why)) = (&mut mismatch, unusable) {
@@ -66,7 +69,8 @@ impl Bound {
         };
         let closed = passed.into_iter().map(turned).collect();
         let Some((listener, address)) = listener else {
-            return Ok(Self { listener: None, tls: None, closed, url: String::new(), mismatch });
+            let (url, control) = (String::new(), Control::bind(outside, settled).await?);
+            return Ok(Self { listener: None, tls: None, closed, url, mismatch, control });
         };
         // From here on the address is the one that is served.
         let listen = Listen { address, ..listen.clone() };
@@ -76,7 +80,9 @@ impl Bound {
             tracing::info!(fingerprint = tls.fingerprint(), "certificate (SHA-256)");
         }
         let url = config_to_front::public_url(&listen, address, &host_name());
-        Ok(Self { listener: Some((listener, address)), tls, closed, url, mismatch })
+        // After the public one, whose certificate it may share.
+        let control = Control::bind(outside, settled).await?;
+        Ok(Self { listener: Some((listener, address)), tls, closed, url, mismatch, control })
     }
 
     /// 0 without a listener.
@@ -90,18 +96,22 @@ impl Bound {
     }
 }
 
-async fn own(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+/// A listener of our own.
+pub(super) async fn own(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let fail = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
     Ok((listener, address))
 }
 
-type Listeners = Vec<(TcpListener, SocketAddr)>;
+pub(super) type Listeners = Vec<(TcpListener, SocketAddr)>;
 
 /// What was passed on. Sockets of a wrong kind are as good as none, and named.
-fn passed(outside: &Outside) -> Result<(Listeners, Option<String>), StartError> {
-    let found = match outside.passed.tcp(NAME) {
+pub(super) fn passed(
+    outside: &Outside,
+    name: &str,
+) -> Result<(Listeners, Option<String>), StartError> {
+    let found = match outside.passed.tcp(name) {
         Ok(found) => found,
         Err(error @ PassedError::Kind { .. }) => return Ok((Vec::new(), Some(told(&error)))),
         Err(error) => return Err(StartError::Passed(error)),
@@ -111,7 +121,7 @@ fn passed(outside: &Outside) -> Result<(Listeners, Option<String>), StartError> 
         Ok((TcpListener::from_std(listener)?, address))
     });
     let taken: std::io::Result<Listeners> = taken.collect();
-    let fail = |source| StartError::Passed(PassedError::Use { name: NAME.to_owned(), source });
+    let fail = |source| StartError::Passed(PassedError::Use { name: name.to_owned(), source });
     Ok((taken.map_err(fail)?, None))
 }
 

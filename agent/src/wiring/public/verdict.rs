@@ -1,4 +1,4 @@
-//! Which public listener is served, and what does not fit with it. Pure.
+//! Which listener is served, the public or the control plane's, and what does not fit with it. Pure.
 //!
 //! A listener that was passed on is used wherever that is safe: a station at another address than
 //! the configured one can be reached and says what is wrong; one that refuses cannot.
@@ -16,6 +16,59 @@ pub(super) struct Question<'a> {
     pub passed: &'a [SocketAddr],
     /// This process cannot open a listener of its own.
     pub units: bool,
+    pub door: Door,
+}
+
+/// Whose listener it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    Public,
+    Control,
+}
+
+impl Door {
+    fn socket(self) -> &'static str {
+        match self {
+            Self::Public => "stationd.socket",
+            Self::Control => "stationd-control.socket",
+        }
+    }
+
+    fn section(self) -> &'static str {
+        match self {
+            Self::Public => "[listen]",
+            Self::Control => "[control]",
+        }
+    }
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::Public => "listen.address or STATIOND_LISTEN",
+            Self::Control => "control.address",
+        }
+    }
+
+    /// What brings a changed socket into force. Not `restart`: systemd starts no socket whose service
+    /// runs, so that fails as often as not.
+    fn again(self) -> &'static str {
+        match self {
+            Self::Public => AGAIN,
+            Self::Control => CONTROL_AGAIN,
+        }
+    }
+
+    /// Without its listener nobody reaches the page and the apps.
+    fn keeps_users_out(self) -> bool {
+        self == Self::Public
+    }
+
+    /// How the socket unit gets one address and no other.
+    fn edit(self, address: &str) -> String {
+        format!(
+            "`systemctl edit {}` with the lines [Socket], ListenStream=, ListenStream={address}",
+            self.socket()
+        )
+    }
 }
 
 /// Where the public listener comes from.
@@ -33,12 +86,14 @@ pub(super) struct Verdict {
     pub mismatch: Option<Mismatch>,
 }
 
-/// Not `restart`: systemd starts no socket whose service runs, so that fails as often as not.
 const AGAIN: &str = "`systemctl stop stationd.socket stationd.service && systemctl start \
                      stationd.socket stationd.service`";
+const CONTROL_AGAIN: &str = "`systemctl enable stationd-control.socket && systemctl stop \
+                             stationd.socket stationd-control.socket stationd.service && systemctl \
+                             start stationd.socket stationd-control.socket stationd.service`";
 
 pub(super) fn judge(question: Question<'_>) -> Verdict {
-    let Question { configured, passed, units } = question;
+    let Question { configured, passed, units, door } = question;
     let verdict = |way, mismatch| Verdict { way, mismatch };
     let Some((address, tls)) = configured else {
         // What is wrong with the configuration is told as such.
@@ -46,7 +101,7 @@ pub(super) fn judge(question: Question<'_>) -> Verdict {
     };
     if passed.is_empty() {
         return if units {
-            verdict(Way::Nothing, Some(missing(address)))
+            verdict(Way::Nothing, Some(missing(door, address)))
         } else {
             verdict(Way::Bind(address), None)
         };
@@ -55,11 +110,12 @@ pub(super) fn judge(question: Question<'_>) -> Verdict {
     let fits = passed.iter().filter(safe).position(|at| same(*at, address));
     let chosen = passed.iter().filter(safe).nth(fits.unwrap_or(0)).copied();
     let Some(at) = chosen else {
-        return verdict(Way::Nothing, Some(open(passed)));
+        return verdict(Way::Nothing, Some(open(door, passed)));
     };
     let place = passed.iter().position(|one| *one == at).unwrap_or(0);
     let others: Vec<SocketAddr> = passed.iter().copied().filter(|one| *one != at).collect();
-    let mismatch = (fits.is_none() || !others.is_empty()).then(|| differs(at, address, &others));
+    let mismatch =
+        (fits.is_none() || !others.is_empty()).then(|| differs(door, at, address, &others));
     verdict(Way::Serve(place), mismatch)
 }
 
@@ -75,67 +131,65 @@ fn same(passed: SocketAddr, configured: SocketAddr) -> bool {
     (a == b || all) && (configured.port() == 0 || configured.port() == passed.port())
 }
 
-fn missing(address: SocketAddr) -> Mismatch {
+fn missing(door: Door, address: SocketAddr) -> Mismatch {
+    let (socket, again) = (door.socket(), door.again());
+    let edit = match door {
+        Door::Public => String::new(),
+        Door::Control => format!(" Its address: {}.", door.edit(&address.to_string())),
+    };
     Mismatch {
         reason: "NoSocket",
         message: format!(
-            "stationd.socket passed no listener, and stationd opens none itself: nothing is served \
-             at {address}"
+            "{socket} passed no listener, and stationd opens none itself: nothing is served at \
+             {address}"
         ),
         action: format!(
-            "`systemctl status stationd.socket` says why: its port is taken, or it was not \
-             started. Mend that, then {AGAIN}"
+            "`systemctl status {socket}` says why: its port is taken, or it was not started. Mend \
+             that, then {again}.{edit}"
         ),
-        unreachable: true,
+        unreachable: door.keeps_users_out(),
     }
 }
 
-fn open(passed: &[SocketAddr]) -> Mismatch {
+fn open(door: Door, passed: &[SocketAddr]) -> Mismatch {
     Mismatch {
         reason: "NoTls",
         message: format!(
-            "stationd.socket listens on {}, which other machines reach, and tls is off: nothing is \
-             served there",
+            "{} listens on {}, which other machines reach, and tls is off: nothing is served there",
+            door.socket(),
             list(passed)
         ),
         action: format!(
-            "set tls = \"self-signed\" or \"files\" in [listen] and `systemctl restart \
-             stationd.service`, or let the socket listen on 127.0.0.1: {}, then {AGAIN}",
-            edit("127.0.0.1:8710")
+            "set tls = \"self-signed\" or \"files\" in {} and `systemctl restart \
+             stationd.service`, or let the socket listen on 127.0.0.1: {}, then {}",
+            door.section(),
+            door.edit("127.0.0.1:8710"),
+            door.again()
         ),
-        unreachable: true,
+        unreachable: door.keeps_users_out(),
     }
 }
 
-fn differs(at: SocketAddr, address: SocketAddr, others: &[SocketAddr]) -> Mismatch {
+fn differs(door: Door, at: SocketAddr, address: SocketAddr, others: &[SocketAddr]) -> Mismatch {
+    let (socket, key, section) = (door.socket(), door.key(), door.section());
     let action = format!(
-        "to serve on {address}: {}, then {AGAIN}; to stay: address = \"{at}\" in [listen] and \
+        "to serve on {address}: {}, then {}; to stay: address = \"{at}\" in {section} and \
          `systemctl restart stationd.service`",
-        edit(&address.to_string())
+        door.edit(&address.to_string()),
+        door.again()
     );
     let (reason, message) = if others.is_empty() {
-        let message = format!(
-            "served on {at}, where stationd.socket listens; listen.address or STATIOND_LISTEN says \
-             {address}"
-        );
+        let message = format!("served on {at}, where {socket} listens; {key} says {address}");
         ("AddressDiffers", message)
     } else {
         let message = format!(
-            "stationd.socket listens on several addresses: {at} is served, {} is not; \
-             listen.address or STATIOND_LISTEN says {address}",
+            "{socket} listens on several addresses: {at} is served, {} is not; {key} says \
+             {address}",
             list(others)
         );
         ("SeveralAddresses", message)
     };
     Mismatch { reason, message, action, unreachable: false }
-}
-
-/// How the socket unit gets one address and no other.
-fn edit(address: &str) -> String {
-    format!(
-        "`systemctl edit stationd.socket` with the lines [Socket], ListenStream=, \
-         ListenStream={address}"
-    )
 }
 
 fn list(addresses: &[SocketAddr]) -> String {
@@ -150,7 +204,25 @@ mod tests {
         let address = |text: &&str| text.parse::<SocketAddr>().unwrap();
         let passed: Vec<SocketAddr> = passed.iter().map(address).collect();
         let configured = configured.map(|(text, tls)| (address(&text), tls));
-        judge(Question { configured, passed: &passed, units })
+        judge(Question { configured, passed: &passed, units, door: Door::Public })
+    }
+
+    #[test]
+    fn the_control_listener_has_a_unit_and_a_key_of_its_own() {
+        let address: SocketAddr = "0.0.0.0:8711".parse().unwrap();
+        let other: SocketAddr = "0.0.0.0:9000".parse().unwrap();
+        for (passed, reason) in [(&[][..], "NoSocket"), (&[other][..], "AddressDiffers")] {
+            let door = Door::Control;
+            let question =
+                Question { configured: Some((address, true)), passed, units: true, door };
+            let mismatch = judge(question).mismatch.unwrap();
+            assert_eq!((mismatch.reason, mismatch.unreachable), (reason, false));
+            assert!(mismatch.message.contains("stationd-control.socket"), "{mismatch:?}");
+            for part in ["systemctl edit stationd-control.socket", "0.0.0.0:8711", CONTROL_AGAIN] {
+                assert!(mismatch.action.contains(part), "{mismatch:?}");
+            }
+            assert!(!mismatch.message.contains("listen.address"), "{mismatch:?}");
+        }
     }
 
     #[test]
