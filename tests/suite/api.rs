@@ -6,6 +6,7 @@ mod events;
 mod gzip;
 mod heartbeat;
 mod herd;
+mod openapi;
 mod poll;
 
 use bytes::Bytes;
