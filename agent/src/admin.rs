@@ -147,7 +147,7 @@ pub fn router(sources: Sources) -> axum::Router {
 
 /// The OpenAPI document of this release.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    described().into_openapi()
+    answers::described::complete(described().into_openapi())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 #                   agent/pins/jupyterlab.txt, unless it is there already. The user's own
 #                   Python stays as it is. About half a minute the first time, nothing afterwards.
 # custom_apps_venv  the same for .cache/custom, with the web apps that the tests run as custom apps.
+# schemathesis_venv the same for .cache/schemathesis, which exercises the API's description.
 
 jupyterlab_venv() {
   python_venv JupyterLab .cache/jupyterlab agent/pins/jupyterlab.txt
@@ -11,6 +12,10 @@ jupyterlab_venv() {
 
 custom_apps_venv() {
   python_venv 'TensorBoard and Streamlit' .cache/custom scripts/custom-apps-requirements.txt
+}
+
+schemathesis_venv() {
+  python_venv schemathesis .cache/schemathesis scripts/openapi-requirements.txt
 }
 
 # Makes the environment $2 with the packages of the file $3, which people call $1.

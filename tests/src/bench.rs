@@ -1,11 +1,10 @@
 //! Measurements with fixed names in one form (`scripts/bench NAME`).
 //!
-//! `proxy`, `footprint`, `boot`, `fleet` and `footprint/node` are the measurements; `targets` and `station` are what is measured,
+//! `proxy`, `footprint`, `boot`, `footprint/node` and `footprint/fleet` are the measurements; `targets` and `station` are what is measured,
 //! `load` and `websocket` make the load, `process` reads `/proc`, `report` writes the result.
 //! Everything happens on loopback, for a bounded time, in a temporary folder.
 
 mod boot;
-mod fleet;
 mod footprint;
 mod load;
 mod process;
@@ -34,7 +33,7 @@ pub fn run(name: &str, plan: &Plan) -> anyhow::Result<String> {
         "proxy" => proxy::run(plan)?,
         "footprint" => footprint::run(plan)?,
         "boot" => boot::run(plan)?,
-        "fleet" => fleet::run(plan)?,
+        "fleet" => footprint::fleet::run(plan)?,
         "node" => footprint::node::run(plan)?,
         other => {
             anyhow::bail!("no measurement is called {other}: proxy, footprint, boot, node, fleet")

@@ -1,14 +1,11 @@
 //! The API as a whole: every route of its description, and the commands that print it.
 
 mod control;
-mod deltas;
 mod doctor;
 mod events;
-mod gzip;
 mod heartbeat;
-mod herd;
-mod host;
-mod node;
+mod machine;
+mod openapi;
 mod poll;
 
 use bytes::Bytes;

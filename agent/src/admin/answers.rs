@@ -1,5 +1,6 @@
 //! Error answers: RFC 9457 problem documents. Below it, how answers travel.
 
+pub(super) mod described;
 pub(super) mod gzip;
 
 use std::fmt::Display;

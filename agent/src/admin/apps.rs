@@ -13,10 +13,12 @@ use super::{AppAction, Sources};
 use crate::base::limits;
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Lines {
     /// How many lines, counted from the newest; 10,000 at most.
     #[serde(default = "default_lines")]
+    #[param(required = false)]
     lines: usize,
 }
 
@@ -44,7 +46,8 @@ pub async fn show(
 
 /// The newest lines of an app's log.
 #[utoipa::path(get, path = "/v1/apps/{name}/logs", params(Lines), responses(
-    (status = 200, body = AppLogs), (status = 404, body = Problem)))]
+    (status = 200, body = AppLogs), (status = 404, body = Problem),
+    (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub async fn logs(
     State(sources): State<Sources>,
     Path(name): Path<String>,
@@ -66,7 +69,8 @@ pub async fn activity(
 
 /// Starts an app; it is enough that it is being started.
 #[utoipa::path(post, path = "/v1/apps/{name}/start", responses(
-    (status = 202), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    (status = 202), (status = 404, body = Problem), (status = 409, body = Problem),
+    (status = 503, body = Problem)))]
 pub async fn start(
     State(sources): State<Sources>,
     Path(name): Path<String>,
@@ -76,7 +80,8 @@ pub async fn start(
 
 /// Stops an app and everything it started, its kernels among them.
 #[utoipa::path(post, path = "/v1/apps/{name}/stop", responses(
-    (status = 202), (status = 404, body = Problem)))]
+    (status = 202), (status = 404, body = Problem), (status = 409, body = Problem),
+    (status = 503, body = Problem)))]
 pub async fn stop(
     State(sources): State<Sources>,
     Path(name): Path<String>,
@@ -86,7 +91,8 @@ pub async fn stop(
 
 /// Stops an app, then starts it.
 #[utoipa::path(post, path = "/v1/apps/{name}/restart", responses(
-    (status = 202), (status = 404, body = Problem)))]
+    (status = 202), (status = 404, body = Problem), (status = 409, body = Problem),
+    (status = 503, body = Problem)))]
 pub async fn restart(
     State(sources): State<Sources>,
     Path(name): Path<String>,

@@ -46,13 +46,16 @@ impl fmt::Debug for StillValid {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct After {
     /// The last sequence number that the reader has; 0 for all that are kept.
     #[serde(default)]
+    #[param(required = false)]
     after: u64,
     /// Keep the answer open and send new events as they come. A websocket always does.
     #[serde(default)]
+    #[param(required = false)]
     follow: bool,
 }
 

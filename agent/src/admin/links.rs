@@ -11,7 +11,8 @@ use super::answers::{Failure, Sent};
 
 /// Makes a link that opens one browser session, once, within ten minutes.
 #[utoipa::path(post, path = "/v1/login-links", request_body = LoginLinkRequest, responses(
-    (status = 201, body = LoginLink), (status = 400, body = Problem)))]
+    (status = 201, body = LoginLink), (status = 400, body = Problem),
+    (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub async fn create(
     State(sources): State<Sources>,
     Sent(request): Sent<LoginLinkRequest>,
@@ -21,7 +22,8 @@ pub async fn create(
 }
 
 /// Stops every app, then stationd itself.
-#[utoipa::path(post, path = "/v1/down", responses((status = 200, body = DownReport)))]
+#[utoipa::path(post, path = "/v1/down", responses(
+    (status = 200, body = DownReport), (status = 503, body = Problem)))]
 pub async fn down(State(sources): State<Sources>) -> Result<Json<DownReport>, Failure> {
     Ok(Json(sources.control.down().await?))
 }

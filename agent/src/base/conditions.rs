@@ -224,8 +224,8 @@ const CLONED_IMAGE: Explained = Explained {
 const LISTEN_MISMATCH: Explained = Explained {
     name: "ListenMismatch",
     degrades: false,
-    meaning: "systemd holds the public listener (stationd.socket), and it is not what the \
-                          configuration says: at another address, at several, missing, or open to \
+    meaning: "systemd holds the public listener (stationd.socket; for `control` the control \
+                          plane's, stationd-control.socket), and it is not what the configuration says: at another address, at several, missing, or open to \
                           other machines without TLS. stationd serves on it where that is safe; \
                           where nothing is served, the phase is degraded.",
     remedy: "Write the same address into listen.address and, by `systemctl edit stationd.socket`, \

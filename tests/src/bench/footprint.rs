@@ -1,5 +1,6 @@
 //! What stationd takes while nothing happens: memory, wake-ups, time to READY, size on disk.
 
+pub(super) mod fleet;
 pub(super) mod node;
 mod poll;
 

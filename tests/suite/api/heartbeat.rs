@@ -1,5 +1,9 @@
 //! The heartbeat: its shape, its tag, waiting, and that it answers whatever the app does.
 
+mod deltas;
+mod gzip;
+mod herd;
+
 use std::time::Duration;
 
 use http::{Method, StatusCode, header};

@@ -26,11 +26,13 @@ use crate::os::clock;
 const WAIT_MAX_SECONDS: u64 = 60;
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Poll {
     /// With `If-None-Match` or `since`: wait this many seconds, 60 at most, for the status to change
     /// before answering that it did not.
     #[serde(default)]
+    #[param(required = false, maximum = 60)]
     wait: u64,
     /// The `seq` of the status that the poller holds: the answer is what changed since.
     #[serde(default)]
@@ -41,11 +43,13 @@ pub struct Poll {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct PollAll {
     /// With `If-None-Match` or `since`: wait this many seconds, 60 at most, for the status to change
     /// before answering that it did not.
     #[serde(default)]
+    #[param(required = false, maximum = 60)]
     wait: u64,
     /// The `seq` of the status that the poller holds: the answer is what changed since.
     #[serde(default)]
@@ -55,6 +59,7 @@ pub struct PollAll {
     boot: Option<String>,
     /// `false` leaves the samples out.
     #[serde(default = "yes")]
+    #[param(required = false)]
     samples: bool,
 }
 
@@ -172,6 +177,11 @@ async fn prepared(
         let detail = format!("`wait` is {wait}; use {WAIT_MAX_SECONDS} seconds at most");
         let status = StatusCode::BAD_REQUEST;
         return Err(Failure(problem(status, "bad-wait", "the wait is too long", detail)));
+    }
+    if let Some(from) = since.filter(|from| i64::try_from(*from).is_err()) {
+        let detail = format!("`since` is {from}, which no `seq` can be: use one of an answer");
+        let status = StatusCode::BAD_REQUEST;
+        return Err(Failure(problem(status, "bad-since", "the number is too large", detail)));
     }
     let tags = headers.get_all(header::IF_NONE_MATCH);
     let tags: Vec<&str> = tags

@@ -14,9 +14,9 @@ use futures_util::future::{join_all, try_join_all};
 use stationd::os::random;
 use tokio::time::Instant;
 
-use super::process::to_f64;
-use super::report::{OURS, Row, Samples};
-use super::{Plan, say};
+use super::super::process::to_f64;
+use super::super::report::{OURS, Row, Samples};
+use super::super::{Plan, say};
 use agents::Agents;
 use poller::{Ask, Poller};
 
@@ -27,7 +27,7 @@ const STEADY: Duration = Duration::from_secs(20);
 /// Changes of status in the whole fleet: one every so often.
 const CHANGE: Duration = Duration::from_millis(10);
 
-pub(super) fn run(plan: &Plan) -> Result<Vec<Row>> {
+pub(in crate::bench) fn run(plan: &Plan) -> Result<Vec<Row>> {
     let folder = tempfile::Builder::new().prefix("f").tempdir_in("/tmp")?;
     let agents = Agents::start(folder.path(), AGENTS)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

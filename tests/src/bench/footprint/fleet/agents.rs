@@ -25,7 +25,7 @@ use stationd::store::Store;
 use tokio::sync::{Semaphore, watch};
 
 /// What a machine with eight GPUs answers.
-const EXAMPLE: &str = include_str!("../../../../proto/examples/0.1.0/heartbeat-8-gpus.json");
+const EXAMPLE: &str = include_str!("../../../../../proto/examples/0.1.0/heartbeat-8-gpus.json");
 
 /// One agent, as the measurement changes it.
 #[derive(Debug)]
