@@ -40,13 +40,42 @@ use crate::probe::{Heard, Probe};
 /// What to measure, and how often.
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub every: Duration,
+    pub pace: Pace,
     /// Paths whose disks matter. The first is that of the operating system.
     pub disks: Vec<PathBuf>,
     /// The one of them that holds stationd's state.
     pub state: PathBuf,
     /// Where stationd's tools are.
     pub tools: PathBuf,
+}
+
+/// How often things are done.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Between two samples of the cheap figures.
+    pub sample: Duration,
+    /// Between two looks.
+    pub look: Duration,
+    /// Between two questions to systemd.
+    pub units: Duration,
+    /// How long the timers run whose lateness is measured; `None`: it is not.
+    pub timer: Option<Duration>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
+
+impl Pace {
+    pub const USUAL: Self = Self {
+        sample: Duration::from_secs(5),
+        look: Duration::from_secs(10),
+        units: Duration::from_secs(30),
+        // Twice a second it wakes a core for some microseconds.
+        timer: Some(Duration::from_millis(500)),
+    };
 }
 
 /// What comes from elsewhere.
@@ -85,7 +114,9 @@ pub fn spawn(tasks: &Tasks, config: Config, inputs: Inputs) -> Host {
     let (findings, findings_rx) = watch::channel(Arc::default());
     let (node, node_rx) = watch::channel(None);
     let (pace, pace_rx) = watch::channel(None);
-    tasks.part("host-pace", pace::run(pace, tasks.token().clone()));
+    if let Some(timer) = config.pace.timer {
+        tasks.part("host-pace", pace::run(timer, pace, tasks.token().clone()));
+    }
     let published = task::Published { samples, findings, node };
     let task = task::Task::new(tasks, config, inputs.probe, published);
     let heard =

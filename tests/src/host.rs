@@ -28,6 +28,8 @@ impl Files {
         files.write("proc/loadavg", "0.10 0.20 0.30 1/100 4242\n")?;
         files.write("proc/vmstat", "oom_kill 0\n")?;
         files.write("adjtimex", "1500\n")?;
+        // Nobody waits for long, and no timer is late because this machine is busy.
+        files.write("pace", "1000 2000 2000 0\n")?;
         files.space(None)?;
         Ok(files)
     }

@@ -9,28 +9,30 @@ use tokio_util::sync::CancellationToken;
 
 use crate::os::clock;
 
-/// How long the timer runs: twice a second it wakes a core for some microseconds.
-const TIMER: Duration = Duration::from_millis(500);
-/// A minute of them, and how many there must be before something is said.
+/// A minute of timers at the usual pace, and how many there must be before something is said.
 const KEPT: usize = 120;
 const FIRST: usize = 100;
 /// How often the figures are published.
 const TELL: usize = 10;
 
 /// Measures for as long as the daemon runs.
-pub(super) async fn run(publish: watch::Sender<Option<Agent>>, cancel: CancellationToken) {
+pub(super) async fn run(
+    timer: Duration,
+    publish: watch::Sender<Option<Agent>>,
+    cancel: CancellationToken,
+) {
     let mut late = VecDeque::with_capacity(KEPT);
     let mut count = 0_usize;
     loop {
         let begun = clock::awake();
-        if cancel.run_until_cancelled(tokio::time::sleep(TIMER)).await.is_none() {
+        if cancel.run_until_cancelled(tokio::time::sleep(timer)).await.is_none() {
             return;
         }
         let took = clock::awake().saturating_sub(begun);
         if late.len() == KEPT {
             late.pop_front();
         }
-        late.push_back(took.saturating_sub(TIMER));
+        late.push_back(took.saturating_sub(timer));
         count = count.wrapping_add(1);
         if count.is_multiple_of(TELL) && late.len() >= FIRST {
             publish.send_replace(figures(&late));

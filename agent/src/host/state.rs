@@ -16,17 +16,13 @@ use self::disks::Disks;
 use self::held::Held;
 use self::kills::Kills;
 use self::network::Way;
-use super::judge;
 use super::kernel::{self, DiskError};
 use super::pressure::Share;
+use super::{Pace, judge};
 use crate::base::moment::Moment;
 use crate::probe::host::{Ask, Files, Looked, More, Reboot, Units, walk};
 use crate::probe::{Heard, Topic};
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_secs(10);
-/// Between two questions to systemd.
-const UNITS: Duration = Duration::from_secs(30);
 /// What rarely changes is read again after so long, and at once when its files have changed.
 const RARE: Duration = Duration::from_secs(600);
 /// How long an error of a disk is news.
@@ -84,6 +80,8 @@ pub(super) struct Errors {
 #[derive(Debug, Default)]
 pub(super) struct State {
     tools: PathBuf,
+    /// How often it looks.
+    pub every: Pace,
     pacing: Pacing,
     pub memory: Held,
     pub cpu: Held,
@@ -143,6 +141,11 @@ fn is_due(last: Option<Duration>, every: Duration, now: Duration) -> bool {
 }
 
 impl State {
+    /// The same at another pace than the usual one.
+    pub(super) fn at(self, every: Pace) -> Self {
+        Self { every, ..self }
+    }
+
     pub(super) fn new(disks: Vec<PathBuf>, state: PathBuf, tools: PathBuf) -> Self {
         Self { tools, disks: Disks::new(disks, state), ..Self::default() }
     }
@@ -240,9 +243,9 @@ impl State {
         let (now, pacing) = (now.mono, &mut self.pacing);
         let mut effects = Vec::new();
         let changed = pacing.node.changed || pacing.cuda.changed;
-        if !pacing.looking && (changed || is_due(pacing.look, LOOK, now)) {
+        if !pacing.looking && (changed || is_due(pacing.look, self.every.look, now)) {
             (pacing.looking, pacing.look) = (true, Some(now));
-            let units = is_due(pacing.units, UNITS, now);
+            let units = is_due(pacing.units, self.every.units, now);
             if units {
                 pacing.units = Some(now);
             }

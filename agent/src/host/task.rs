@@ -1,7 +1,6 @@
 //! Listens to the clock, the kernel and the looks, and runs what the state decides.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use station_proto::node::{Agent, Node, Samples};
 use tokio::sync::{mpsc, watch};
@@ -10,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sampler::Sampler;
 use super::state::{Effect, Event, State};
-use super::{Config, Finding, judge, view};
+use super::{Config, Finding, Pace, judge, view};
 use crate::base::tasks::Tasks;
 use crate::os::clock;
 use crate::probe::{Heard, Probe, host};
@@ -34,7 +33,7 @@ pub(super) struct Sources {
 
 pub(super) struct Task {
     tasks: Tasks,
-    every: Duration,
+    pace: Pace,
     probe: Probe,
     sampler: Sampler,
     state: State,
@@ -47,7 +46,7 @@ pub(super) struct Task {
 
 pub(super) async fn run(mut task: Task, mut from: Sources, cancel: CancellationToken) {
     let Some(mut endings) = task.endings.take() else { return };
-    let mut tick = interval(task.every);
+    let mut tick = interval(task.pace.sample);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -78,10 +77,10 @@ impl Task {
         let (ended, endings) = mpsc::channel(ENDED);
         Self {
             tasks: tasks.clone(),
-            every: config.every,
+            pace: config.pace,
             probe,
             sampler: Sampler::new(),
-            state: State::new(config.disks, config.state, config.tools),
+            state: State::new(config.disks, config.state, config.tools).at(config.pace),
             published,
             ended,
             endings: Some(endings),

@@ -44,6 +44,14 @@ fn read(file: File, limit: u64) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// In tests, how often a machine of files is looked at: so many milliseconds between two samples, two
+/// looks, two questions to systemd and two timers; 0 is never.
+pub fn pace() -> Option<[u64; 4]> {
+    let text = stand_in("pace")?;
+    let numbers: Vec<u64> = text.split_whitespace().filter_map(|one| one.parse().ok()).collect();
+    numbers.try_into().ok()
+}
+
 /// What stands in the place of a system call, in tests: a file of that name in the root of the
 /// machine. `None` on a real one.
 fn stand_in(name: &str) -> Option<String> {

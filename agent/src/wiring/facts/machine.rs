@@ -7,15 +7,14 @@ use tokio::sync::{mpsc, watch};
 use super::probe;
 use crate::gpu;
 use crate::heartbeat::Facts;
-use crate::host::{self, Host};
+use crate::host::{self, Host, Pace};
+use crate::os::machine;
 use crate::probe::Heard;
 use crate::wiring::edges::{config_to_host, config_to_privileged, host_to_heartbeat};
 use crate::wiring::start::Common;
 
 /// Whose findings they are.
 const FOUND: &str = "host";
-/// How often the machine's figures are taken.
-const SAMPLE: Duration = Duration::from_secs(5);
 
 /// Starts to look, and to publish. `kernel` brings what the kernel's log says of the machine.
 pub(super) fn follow(
@@ -27,7 +26,7 @@ pub(super) fn follow(
     let (outside, cancel) = (common.outside, common.tasks.token());
     let workspace = config_to_privileged::workspace(&common.settled.config, &outside.paths);
     let config = host::Config {
-        every: SAMPLE,
+        pace: pace(),
         disks: config_to_host::disks(&outside.paths, workspace),
         state: outside.paths.state_dir.clone(),
         tools: outside.paths.tools_dir.clone(),
@@ -52,6 +51,14 @@ pub(super) fn follow(
         }
     });
     host
+}
+
+/// A machine of files, in tests, has its own.
+fn pace() -> Pace {
+    let Some([sample, look, units, timer]) = machine::pace() else { return Pace::USUAL };
+    let ms = Duration::from_millis;
+    let timer = (timer > 0).then(|| ms(timer));
+    Pace { sample: ms(sample.max(1)), look: ms(look), units: ms(units), timer }
 }
 
 /// The CUDA version that the driver serves, as it changes.

@@ -243,7 +243,9 @@ async fn a_restart_that_waits_and_a_network_without_a_way_out_are_told() {
 
 #[tokio::test]
 async fn a_stationd_that_gets_no_time_says_so() {
-    let station = start().await;
+    let mut station = Station::prepare(App::None, "app = []").unwrap();
+    station.machine().write("pace", "1000 2000 2000 100\n").unwrap();
+    station.launch().await.unwrap();
     let pid = station.pid().unwrap();
     let stopped = || async {
         signal(pid, Signal::SIGSTOP).unwrap();
