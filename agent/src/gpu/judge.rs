@@ -28,6 +28,7 @@ fn finding(kind: Kind, subject: &str, reason: &'static str, message: String) -> 
 pub(super) fn findings(state: &State, gpus: &Gpus, now: Moment) -> Vec<Finding> {
     let mut found = driver(state);
     found.extend(count(state));
+    found.extend(state.switches.iter().map(switch));
     for gpu in &gpus.gpus {
         let reading = state.round.as_ref().and_then(|(round, _)| {
             round.gpus.iter().find(|one| one.gpu.summary.pci == gpu.summary.pci)
@@ -100,6 +101,15 @@ fn count(state: &State) -> Option<Finding> {
     let listed = state.round.as_ref()?.0.listed?;
     let message = format!("{on_pci} on the PCI bus, {listed} listed by the driver");
     (listed < on_pci).then(|| finding(Kind::GpuCountMismatch, "", "FewerThanOnPci", message))
+}
+
+/// It holds until the machine restarts: links through a switch that has failed stay down.
+fn switch((pci, (code, count)): (&String, &(u16, u64))) -> Finding {
+    let message = format!("NVSwitch {pci}: {count} fatal error(s), the last is SXid {code}");
+    let mut found = finding(Kind::NvlinkDegraded, pci, "SwitchFailed", message);
+    "Stop what uses several GPUs and restart the machine; if it comes again, tell the provider."
+        .clone_into(&mut found.action);
+    found
 }
 
 fn one(state: &State, gpu: &Gpu, reading: Option<&Reading>, now: Moment) -> Vec<Finding> {

@@ -116,6 +116,8 @@ pub(super) struct State {
     pub xids: BTreeMap<String, Vec<Noted>>,
     /// GPUs that fell off the bus, by the kernel's word.
     pub fallen: Vec<String>,
+    /// Fatal errors of NVSwitches, by their places on the bus: the last code, and how many there were.
+    pub switches: BTreeMap<String, (u16, u64)>,
     /// Rounds in a row in which a GPU was slowed by its hardware, and by heat.
     pub slowed: BTreeMap<String, (u32, u32)>,
     lost_since: Option<Duration>,
@@ -279,7 +281,16 @@ impl State {
             }
             Line::FallenOffBus { pci: Some(pci) } => self.fall(full(&pci)),
             // The rounds and the files tell which GPU it is.
+            // What is not fatal the switch has mended itself.
+            Line::Sxid { pci, code, fatal: true } => self.switch(full(&pci), code),
             Line::FallenOffBus { pci: None } | Line::InitFailed { .. } | Line::Sxid { .. } => {}
+        }
+    }
+
+    fn switch(&mut self, pci: String, code: u16) {
+        if self.switches.len() < XIDS || self.switches.contains_key(&pci) {
+            let (last, count) = self.switches.entry(pci).or_default();
+            (*last, *count) = (code, count.saturating_add(1));
         }
     }
 

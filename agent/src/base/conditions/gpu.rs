@@ -111,7 +111,8 @@ pub(super) const GPU_PCIE: Explained = Explained {
 pub(super) const NVLINK: Explained = Explained {
     name: "NvlinkDegraded",
     degrades: false,
-    meaning: "Some of the links between GPUs are down. Jobs on several GPUs are slower or fail.",
+    meaning: "Some of the links between GPUs are down, or a switch between them has failed. Jobs on \
+              several GPUs are slower or fail.",
     remedy: "Restart the machine; if it stays, tell the provider.",
 };
 

@@ -7,6 +7,7 @@ use super::*;
 use crate::gpu::files::{Files, OnPci};
 use crate::gpu::state::{Event, Failed};
 use crate::gpu::view;
+use crate::gpu::xid::line::Line;
 use crate::probe::gpu::{Round, Said};
 
 const PCI: &str = "0000:00:06.0";
@@ -153,4 +154,19 @@ fn a_gpu_that_went_from_the_bus_keeps_its_name() {
     let lost = seen.findings.iter().find(|found| found.kind == Kind::GpuLost).unwrap();
     assert_eq!(lost.subject, "GPU-1");
     assert_eq!(seen.gpus.gpus.len(), 2);
+}
+
+#[test]
+fn a_switch_that_failed_is_told_and_what_it_mended_itself_is_not() {
+    let mut state = state(h100(), None, 3);
+    let line = |code, fatal| Line::Sxid { pci: "0000:a9:00.0".to_owned(), code, fatal };
+    let now = Moment::at_ms(20_000);
+    state.step(now, Event::Kernel(line(12028, false), now));
+    assert_eq!(judged(&state).0, []);
+    state.step(now, Event::Kernel(line(20034, true), now));
+    state.step(now, Event::Kernel(line(20001, true), now));
+    assert_eq!(judged(&state), (vec![(Kind::NvlinkDegraded, "SwitchFailed")], GpuHealth::Healthy));
+    let found = findings(&state, &Gpus::default(), now);
+    assert_eq!(found[0].subject, "0000:a9:00.0");
+    assert!(found[0].message.contains("2 fatal error(s), the last is SXid 20001"), "{found:?}");
 }
