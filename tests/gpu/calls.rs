@@ -173,3 +173,33 @@ async fn a_driver_that_is_not_there_is_said_and_not_touched() {
         assert_eq!(said, expected);
     }
 }
+
+/// Means need two samples: the parts of a GPU are told from the second slow round on.
+#[tokio::test]
+async fn parts_of_a_gpu_are_counted_between_two_samples() {
+    let gpus = Gpus::new(2).unwrap();
+    let set = json!({ "nvmlGpmMetricsGet": [973, 412, 5001] });
+    let script = |faults: Value| json!({ "devices": [{ "set": set }, {}], "faults": faults });
+    gpus.script(&script(json!([]))).unwrap();
+    let mut asking = gpus.ask().unwrap();
+    let parts = |gpu: &Gpu| (gpu.load.sm_percent, gpu.load.tensor_percent, gpu.load.dram_percent);
+    let first = asking.round().await.unwrap();
+    assert_eq!(parts(&first.gpus[0].gpu), (None, None, None));
+    let slow = async |asking: &mut station_tests::gpus::Asking| {
+        let mut last = None;
+        for _ in 0..6 {
+            asking.tell("round").await.unwrap();
+            last = Some(asking.round().await.unwrap());
+        }
+        last.unwrap()
+    };
+    let second = slow(&mut asking).await;
+    // More than all of the memory's bandwidth is no value.
+    assert_eq!(parts(&second.gpus[0].gpu), (Some(97.3), Some(41.2), None));
+    assert_eq!(parts(&second.gpus[1].gpu), (Some(0.0), Some(0.0), Some(0.0)));
+    gpus.script(&script(json!([{ "fn": "nvmlGpmSampleGet", "dev": 0, "ret": 999 }]))).unwrap();
+    let third = slow(&mut asking).await;
+    assert_eq!(parts(&third.gpus[0].gpu), (None, None, None), "an old value is none");
+    assert_eq!(third.gpus[0].gpu.failed_calls[0].call, "nvmlGpm");
+    assert_eq!(parts(&third.gpus[1].gpu), (Some(0.0), Some(0.0), Some(0.0)));
+}

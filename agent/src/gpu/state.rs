@@ -116,7 +116,7 @@ pub(super) struct State {
     pub xids: BTreeMap<String, Vec<Noted>>,
     /// GPUs that fell off the bus, by the kernel's word.
     pub fallen: Vec<String>,
-    /// Fatal errors of NVSwitches, by their places on the bus: the last code, and how many there were.
+    /// Fatal errors of the switches between GPUs, by their places on the bus: the last code, and how many there were.
     pub switches: BTreeMap<String, (u16, u64)>,
     /// Rounds in a row in which a GPU was slowed by its hardware, and by heat.
     pub slowed: BTreeMap<String, (u32, u32)>,

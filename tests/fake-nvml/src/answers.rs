@@ -1,6 +1,7 @@
 //! The functions of the library.
 
 mod cuda;
+mod gpm;
 mod lists;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong};
@@ -14,6 +15,7 @@ use nvml_wrapper_sys::bindings::{
 use crate::script::{devices, fault, numbers, text, with};
 
 pub use cuda::*;
+pub use gpm::*;
 pub use lists::*;
 
 const INVALID_ARGUMENT: u32 = 2;

@@ -1,41 +1,38 @@
 //! The file that says what the fake answers.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::park_timeout;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
 const VARIABLE: &str = "STATIOND_FAKE_NVML";
 const LOOK: Duration = Duration::from_millis(20);
 
+#[derive(Default)]
 struct Script {
-    text: String,
+    /// Which file was read: its number and when it was changed. Each change makes a new file.
+    read: Option<(u64, i64, i64)>,
     value: Value,
-    read: Option<Instant>,
 }
 
-/// The file as it is now, or was a moment ago: a round of calls reads it once, so that what is
-/// measured is stationd and not this library.
+/// The file as it is now. It is read again only when it is another one, so that what is measured is
+/// stationd and not this library.
 pub(crate) fn with<R>(look: impl FnOnce(&Value) -> R) -> R {
     static SCRIPT: OnceLock<Mutex<Script>> = OnceLock::new();
-    let nothing = || Mutex::new(Script { text: String::new(), value: Value::Null, read: None });
-    let mut script = SCRIPT.get_or_init(nothing).lock().unwrap_or_else(PoisonError::into_inner);
-    if script.read.is_some_and(|read| read.elapsed() < LOOK) {
-        return look(&script.value);
-    }
-    script.read = Some(now());
-    let text = std::env::var(VARIABLE).ok().and_then(|path| std::fs::read_to_string(path).ok());
-    if let Some(text) = text.filter(|text| *text != script.text) {
-        script.value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        script.text = text;
+    let script = SCRIPT.get_or_init(Mutex::default);
+    let mut script = script.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(path) = std::env::var(VARIABLE)
+        && let Ok(found) = std::fs::metadata(&path)
+    {
+        let read = Some((found.ino(), found.mtime(), found.mtime_nsec()));
+        if read != script.read {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            *script = Script { read, value: serde_json::from_str(&text).unwrap_or(Value::Null) };
+        }
     }
     look(&script.value)
-}
-
-#[expect(clippy::disallowed_methods, reason = "this library is no part of stationd")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// What a fault in the file makes of a call: a delay, a call that does not return, a return code.

@@ -1,5 +1,6 @@
 //! Every call that is made of a GPU, and how often.
 
+pub(super) mod activity;
 mod fast;
 mod once;
 mod slow;

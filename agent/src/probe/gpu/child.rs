@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use station_proto::gpu::{FailedCall, Gpu};
 
+use super::calls::activity::Activity;
 use super::calls::{self, Pace};
 use super::card::{Card, ask, pci_address, text_of};
 use super::events::Events;
@@ -90,6 +91,8 @@ struct Watched<'l> {
     card: Result<Card<'l>, Code>,
     pci: String,
     gpu: Gpu,
+    /// Where it has counters of its own parts, and could be asked for them.
+    activity: Option<Activity>,
     /// Calls that this GPU has no answer for; asked again with the slow ones.
     absent: Vec<&'static str>,
 }
@@ -124,7 +127,9 @@ fn open<'l>(library: &'l Library, ask: &Ask, watch: &Watch) -> Vec<Watched<'l>> 
     let watched = |card, pci: String| {
         let mut gpu = Gpu::default();
         gpu.summary.pci.clone_from(&pci);
-        Watched { card, pci, gpu, absent: Vec::new() }
+        let card: Result<Card<'l>, Code> = card;
+        let activity = card.ok().and_then(|card| Activity::new(card, &pci, watch).ok());
+        Watched { card, pci, gpu, activity, absent: Vec::new() }
     };
     let mut places = listed();
     if places.is_empty() {
@@ -184,6 +189,11 @@ fn look(one: &mut Watched<'_>, round: u64, watch: &Watch) -> Reading {
             Err(code) if codes::is_absence(code) => one.absent.push(call.name),
             Err(code) => failed.push(FailedCall { call: call.name.to_owned(), code }),
         }
+    }
+    if slow && let Some(activity) = &mut one.activity {
+        let failure = activity.step(card, &mut one.gpu, watch).err();
+        let failure = failure.filter(|code| !codes::is_absence(*code));
+        failed.extend(failure.map(|code| FailedCall { call: "nvmlGpm".to_owned(), code }));
     }
     one.gpu.failed_calls = failed;
     Reading { gpu: one.gpu.clone(), closed: None }
