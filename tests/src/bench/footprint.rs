@@ -3,6 +3,7 @@
 pub(super) mod fleet;
 pub(super) mod node;
 mod poll;
+mod scrape;
 
 use std::time::Duration;
 

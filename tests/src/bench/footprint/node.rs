@@ -23,6 +23,8 @@ const SOON: Duration = Duration::from_secs(60);
 /// Heartbeats of one round, of which the 99th of 100 counts.
 const ASKED: usize = 400;
 const XIDS: u32 = 40;
+const HEARTBEAT: &str = "/v1/heartbeat";
+const METRICS: &str = "/metrics";
 /// A key that waits for a restart: one condition.
 const CHANGED: &str = "[log]\nformat = \"json\"\n";
 
@@ -40,15 +42,18 @@ async fn measure(plan: &Plan) -> Result<Vec<Row>> {
     station.launch().await?;
     station.wait_for("eight GPUs", SOON, healthy).await?;
     costs(&station, &gpus, &mut samples).await?;
+    super::scrape::measure(plan, &station, &mut samples).await?;
     for round in 1..=plan.rounds {
         say(&format!("heartbeats, round {round} of {}", plan.rounds));
         gpus.script(&json!({ "devices": vec![json!({}); GPUS] }))?;
         station.wait_for("a driver that answers", SOON, |now| !hangs(now)).await?;
-        samples.add("heartbeat_hung_p99_us", "us", "healthy", p99(&station).await?);
+        samples.add("heartbeat_hung_p99_us", "us", "healthy", p99(&station, HEARTBEAT).await?);
+        samples.add("metrics_hung_p99_us", "us", "healthy", p99(&station, METRICS).await?);
         let hang = json!({ "fn": "*", "hang": true });
         gpus.script(&json!({ "devices": vec![json!({}); GPUS], "faults": [hang] }))?;
         station.wait_for("the driver that hangs", SOON, hangs).await?;
-        samples.add("heartbeat_hung_p99_us", "us", OURS, p99(&station).await?);
+        samples.add("heartbeat_hung_p99_us", "us", OURS, p99(&station, HEARTBEAT).await?);
+        samples.add("metrics_hung_p99_us", "us", OURS, p99(&station, METRICS).await?);
     }
     gpus.script(&json!({ "devices": vec![json!({}); GPUS] }))?;
     say("Xids");
@@ -59,6 +64,12 @@ async fn measure(plan: &Plan) -> Result<Vec<Row>> {
     took.sort_unstable();
     let worst = took.last().context("some Xids")?;
     samples.add("xid_to_condition_p99_ms", "ms", OURS, worst.as_secs_f64() * 1e3);
+    let hang = json!({ "fn": "*", "hang": true });
+    gpus.script(&json!({ "devices": vec![json!({}); GPUS], "faults": [hang] }))?;
+    station.wait_for("the driver that hangs", SOON, hangs).await?;
+    let begun = Instant::now();
+    station.terminate().await?;
+    samples.add("stop_hung_ms", "ms", OURS, begun.elapsed().as_secs_f64() * 1e3);
     Ok(samples.rows())
 }
 
@@ -87,11 +98,11 @@ async fn costs(station: &Station, gpus: &Gpus, samples: &mut Samples) -> Result<
 }
 
 /// The time of 99 in 100 heartbeats on the admin socket, each on a connection of its own.
-async fn p99(station: &Station) -> Result<f64> {
+async fn p99(station: &Station, path: &str) -> Result<f64> {
     let mut took = Vec::with_capacity(ASKED);
     for _ in 0..ASKED {
         let asked = Instant::now();
-        station.admin(Method::GET, "/v1/heartbeat", "").await?;
+        station.admin(Method::GET, path, "").await?;
         took.push(asked.elapsed());
     }
     took.sort_unstable();
