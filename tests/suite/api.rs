@@ -58,6 +58,7 @@ async fn every_refusal_is_a_problem_document() {
         (Method::GET, "/v1/events?unknown=1", "", 400),
         (Method::POST, "/v1/login-links", "{", 400),
         (Method::POST, "/v1/login-links", r#"{"nxt":"/"}"#, 422),
+        (Method::POST, "/v1/login-links", "[]", 422),
         (Method::POST, "/v1/login-links", r#"{"next":"//evil.example"}"#, 400),
     ] {
         let answer = station.admin(method.clone(), path, body).await.unwrap();

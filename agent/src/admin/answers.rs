@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use station_proto::problem::Problem;
 
 use crate::base::limits;
@@ -68,7 +69,7 @@ where
     }
 }
 
-/// A JSON body, whose refusal is a problem document too.
+/// A JSON object as the body, whose refusal is a problem document too.
 #[derive(Debug)]
 pub struct Sent<T>(pub T);
 
@@ -80,8 +81,19 @@ where
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let read = Json::from_request(request, state).await;
-        read.map(|Json(sent)| Self(sent)).map_err(unreadable)
+        let Json(sent): Json<Value> =
+            Json::from_request(request, state).await.map_err(unreadable)?;
+        let refuse = |detail: String| {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Failure(problem(status, "bad-request", "the request cannot be read", detail))
+        };
+        // A list would be taken too, as its fields in order.
+        if !sent.is_object() {
+            return Err(refuse(
+                "the body is a JSON value of another kind: send an object".to_owned(),
+            ));
+        }
+        serde_json::from_value(sent).map(Self).map_err(|error| refuse(error.to_string()))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::admin::answers::Asked;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Back {
     /// How far back, in minutes: 60 unless said otherwise. Six hours are kept.
     #[serde(default = "hour")]
