@@ -16,12 +16,12 @@ async fn scripts_install_installs_upgrades_and_purges() {
     }
     let script =
         |version: &str| format!("/opt/stationd-{version}-{}/install", std::env::consts::ARCH);
-    machine.must(&format!("exec <&-; {}", script(VERSION))).await.unwrap();
+    machine.must(&format!("exec </dev/null; {}", script(VERSION))).await.unwrap();
     machine.admin.app_in(AppPhase::Ready).await.unwrap();
     let app = machine.main_pid(APP).await.unwrap();
     let main = machine.main_pid(MAIN).await.unwrap();
 
-    machine.must(&format!("exec <&-; {}", script(NEXT))).await.unwrap();
+    machine.must(&format!("exec </dev/null; {}", script(NEXT))).await.unwrap();
     heartbeat(&machine).await.unwrap();
     assert_ne!(machine.main_pid(MAIN).await.unwrap(), main, "it was not restarted");
     assert_eq!(machine.main_pid(APP).await.unwrap(), app);

@@ -83,7 +83,7 @@ pub(super) async fn run(machine: &Machine) -> Result<Steps> {
             // The packages that the example names beside ours.
             _ => command.replace(" python3-venv", ""),
         };
-        machine.must(&format!("exec <&-; {command}")).await?;
+        machine.must(&format!("exec </dev/null; {command}")).await?;
     }
     Ok(steps)
 }

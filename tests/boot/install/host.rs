@@ -45,13 +45,17 @@ async fn the_machine_is_seen_with_the_rights_that_the_units_have() {
     assert_eq!(told.cloud.and_then(|cloud| cloud.region).as_deref(), Some("attic"));
     assert_eq!(told.cuda.unwrap().toolkits[0].version, "12.4.1");
 
-    let figures = |now: &Heartbeat| now.samples.os_disk.is_some() && !now.samples.disks.is_empty();
+    let figures = |now: &Heartbeat| {
+        let samples = now.samples.as_ref();
+        samples.is_some_and(|now| now.os_disk.is_some() && !now.disks.is_empty())
+    };
     let now = process::eventually_async("disks", SOON, || async {
         machine.admin.heartbeat().await.ok().filter(figures)
     });
     let now = now.await.unwrap();
-    assert_eq!(now.samples.os_disk.unwrap().path, "/var/lib/stationd");
-    assert_eq!(now.samples.disks[0].path, "/");
+    let samples = now.samples.unwrap();
+    assert_eq!(samples.os_disk.unwrap().path, "/var/lib/stationd");
+    assert_eq!(samples.disks[0].path, "/");
     // Nothing is refused: the clock may be asked, and no look is silent.
     let unknown = |one: &&Condition| one.status == Truth::Unknown || one.kind == "ProbeSilent";
     let unknown: Vec<_> = now.status.conditions.iter().filter(unknown).collect();
