@@ -125,6 +125,11 @@ impl Gpus {
         Files::at(&self.folder).kernel_log()
     }
 
+    /// Is looked at as often as a real machine, for measurements.
+    pub fn usual_pace(&self) -> Result<()> {
+        Files::at(&self.folder).remove("pace")
+    }
+
     /// What stationd needs to see this machine.
     pub fn environment(&self) -> Vec<(String, String)> {
         let text = |path: &Path| path.display().to_string();

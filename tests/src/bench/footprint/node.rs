@@ -36,6 +36,7 @@ pub(in crate::bench) fn run(plan: &Plan) -> Result<Vec<Row>> {
 async fn measure(plan: &Plan) -> Result<Vec<Row>> {
     let mut samples = Samples::default();
     let gpus = Gpus::new(GPUS)?;
+    gpus.usual_pace()?;
     let mut log = gpus.kernel_log()?;
     let mut station = Station::prepare(App::None, "")?;
     station.environment = gpus.environment();
