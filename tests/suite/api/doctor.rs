@@ -59,6 +59,18 @@ async fn a_workstation_that_works_passes_and_nothing_is_left() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_kernel_answers_through_a_listener_with_tls() -> Result<()> {
+    if station_tests::jupyter::lab().is_none() {
+        return station_tests::skip(station_tests::jupyter::MISSING);
+    }
+    let station = Station::start(App::JupyterLab, "[listen]\ntls = \"self-signed\"\n").await?;
+    station.app_in(station_proto::app::AppPhase::Ready).await?;
+    let output = doctor(&station, true, &[]).await?;
+    assert_eq!(one(&tried(&output)?, "kernel")?["outcome"], "passed", "{}", output.all());
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_does_not_work_is_named_with_what_to_do() -> Result<()> {
     let gpus = Gpus::new(2)?;
     let mut station = Station::prepare(App::StandIn, "")?;

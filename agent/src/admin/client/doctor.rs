@@ -20,6 +20,8 @@ use crate::os::clock;
 
 /// How long the token for a kernel holds.
 const TOKEN_SECONDS: u64 = 120;
+const ACTION: &str = "`stationctl status` and `stationctl app show NAME` say what the app does; \
+                      `stationctl app logs NAME` has its own words.";
 
 /// What became of a canary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -107,7 +109,10 @@ async fn kernels(station: &Connection, status: &Status) -> Tried {
         station.json(Method::POST, "/v1/tokens", Some(&body)).await;
     let made = match made {
         Ok(made) => made,
-        Err(error) => return skipped("kernel", name, Chain(&error).to_string()),
+        Err(error) => {
+            let why = Err(Chain(&error).to_string());
+            return tried("kernel", name, (why, Duration::ZERO), ACTION);
+        }
     };
     let before = clock::since_boot();
     let url: Option<http::Uri> = made.url.parse().ok();
@@ -120,10 +125,8 @@ async fn kernels(station: &Connection, status: &Status) -> Tried {
     if let Err(error) = station.bytes(Method::DELETE, &path, None).await {
         tracing::debug!(%error, "the token ends by itself");
     }
-    let action = "`stationctl status` and `stationctl app show NAME` say what the app does; \
-                  `stationctl app logs NAME` has its own words.";
     let done = done.map(|()| "a new kernel says that 1+1 is 2".to_owned());
-    tried("kernel", name, (done.map_err(|error| Chain(&error).to_string()), took), action)
+    tried("kernel", name, (done.map_err(|error| Chain(&error).to_string()), took), ACTION)
 }
 
 async fn shares(program: &Path, name: &str, path: &str) -> Tried {

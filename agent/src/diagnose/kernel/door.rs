@@ -9,15 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest as _};
 
+use super::trust::any_certificate;
 use crate::os::socket::http::{HttpError, exchange_over};
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -34,7 +32,7 @@ pub enum DoorError {
     #[error("no TLS with {address}")]
     Tls { address: String, source: io::Error },
     #[error("TLS cannot be set up")]
-    Setup(#[source] Error),
+    Setup(#[source] rustls::Error),
     #[error("the request cannot be made")]
     Request(#[source] http::Error),
     #[error("the request cannot be made")]
@@ -121,62 +119,9 @@ impl Door {
         let fail = |source| DoorError::Tls { address: address.clone(), source };
         let name = ServerName::try_from(self.host.clone())
             .map_err(|_no_name| fail(io::ErrorKind::InvalidInput.into()))?;
-        let connector = TlsConnector::from(Arc::new(any_certificate()?));
+        let connector = TlsConnector::from(Arc::new(any_certificate().map_err(DoorError::Setup)?));
         let shaking = tokio::time::timeout(CONNECT, connector.connect(name, stream));
         let stream = shaking.await.map_err(timed_out)?;
         Ok(Box::new(stream.map_err(fail)?))
-    }
-}
-
-/// Takes any certificate: it is asked on this machine, where a name in it says nothing, and the token
-/// that is sent holds for a minute. That the other side has the certificate's key is checked.
-fn any_certificate() -> Result<ClientConfig, DoorError> {
-    let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(DoorError::Setup)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Any(provider)))
-        .with_no_client_auth();
-    Ok(config)
-}
-
-#[derive(Debug)]
-struct Any(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Any {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
