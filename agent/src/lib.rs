@@ -10,6 +10,7 @@ pub mod os;
 pub mod privileged;
 pub mod probe;
 pub mod store;
+pub mod warden;
 // floor 2
 pub mod apps;
 pub mod attend;

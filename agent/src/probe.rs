@@ -19,6 +19,7 @@ pub mod host;
 mod kernel;
 mod look;
 pub mod role;
+pub mod share;
 
 use std::collections::HashMap;
 use std::io;

@@ -13,6 +13,7 @@ use stationd::os::signals;
 use stationd::os::systemd::passed::Passed;
 use stationd::privileged::keeper;
 use stationd::probe;
+use stationd::warden;
 use stationd::wiring::{self, Args, Outside, StartError, roles};
 
 fn main() -> ExitCode {
@@ -36,6 +37,7 @@ fn other_role() -> Option<ExitCode> {
     let ended = match role.as_str() {
         "keep" => return Some(keeper::run(arguments)),
         "attend" => return Some(attend::run(arguments)),
+        "warden" => return Some(warden::run(arguments)),
         "note-exit" => return Some(roles::note_exit()),
         "probe" if arguments.next_if(|word| word == "look").is_some() => {
             return Some(probe::run(arguments));
@@ -48,6 +50,9 @@ fn other_role() -> Option<ExitCode> {
         }
         "probe" if arguments.next_if(|word| word == "walk").is_some() => {
             return Some(probe::host::walk::run(arguments));
+        }
+        "probe" if arguments.next_if(|word| word == "share").is_some() => {
+            return Some(probe::share::run());
         }
         "probe" => roles::probe(),
         "privileged" => roles::privileged(),

@@ -88,6 +88,14 @@ pub fn start_attended(program: &Program) -> Result<Child, CommandError> {
         .map_err(|source| CommandError::Start { program: program.program.clone(), source })
 }
 
+/// Starts a program that stays, with both outputs on `output`; in a session of its own.
+pub fn start_heard(program: &Program, output: io::PipeWriter) -> Result<Child, CommandError> {
+    let fail = |source| CommandError::Start { program: program.program.clone(), source };
+    let mut command = Command::from(prepared(program));
+    command.stdin(Stdio::null()).stdout(output.try_clone().map_err(fail)?).stderr(output);
+    command.spawn().map_err(fail)
+}
+
 /// Starts a program that says by its exit code what it saw, and is left alone if it hangs.
 pub fn start_look(program: &Program) -> Result<Child, CommandError> {
     let mut command = Command::from(prepared(program));

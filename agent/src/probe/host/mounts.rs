@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::os::mount::table;
+
 /// A mount that holds a path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mounted {
@@ -29,39 +31,14 @@ impl Mounted {
 /// others. `whole` says whether the options of the mount count, beside those of the file system: in
 /// a sandbox that makes everything read-only they say nothing of the machine.
 pub(super) fn of(mountinfo: &str, path: &Path, whole: bool) -> Option<Mounted> {
-    let holds = |one: &Mounted| path.starts_with(&one.at);
-    let all = mountinfo.lines().filter_map(|line| parse(line, whole)).filter(holds);
-    all.max_by_key(|one| one.at.components().count())
-}
-
-/// `36 35 98:0 /root /at rw,noatime shared:1 - ext4 /dev/sda1 rw,errors=continue`
-fn parse(line: &str, whole: bool) -> Option<Mounted> {
-    let (mount, system) = line.split_once(" - ")?;
-    let mut fields = mount.split(' ').skip(4);
-    let (at, options) = (fields.next()?, fields.next()?);
-    let mut system = system.split(' ');
-    let (kind, source) = (system.next()?, system.next()?);
-    let own_options = system.next().unwrap_or_default();
-    let ro = |options: &str| options.split(',').any(|option| option == "ro");
+    let all = table::parse(mountinfo);
+    let entry = table::holder(&all, path)?.clone();
     Some(Mounted {
-        at: PathBuf::from(unescaped(at)),
-        kind: kind.to_owned(),
-        source: unescaped(source),
-        read_only: ro(own_options) || (whole && ro(options)),
+        at: entry.at,
+        kind: entry.kind,
+        source: entry.source,
+        read_only: entry.system_read_only || (whole && entry.mount_read_only),
     })
-}
-
-/// The kernel writes a space, a tab, a newline and a backslash as three octal digits.
-fn unescaped(text: &str) -> String {
-    let mut parts = text.split('\\');
-    let mut out = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let digits = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        let plain = if digits.is_some() { part.get(3..).unwrap_or_default() } else { part };
-        out.push(digits.unwrap_or(b'\\'));
-        out.extend_from_slice(plain.as_bytes());
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -101,11 +78,5 @@ mod tests {
         assert_eq!(root("rw,relatime", "rw,errors=remount-ro"), (false, false));
         assert_eq!(root("rw,relatime", "ro,errors=remount-ro"), (true, true));
         assert_eq!(root("ro,relatime", "rw"), (true, false));
-    }
-
-    #[test]
-    fn a_backslash_that_escapes_nothing_stays() {
-        assert_eq!(unescaped("a\\040b\\134c"), "a b\\c");
-        assert_eq!(unescaped("a\\x\\0"), "a\\x\\0");
     }
 }

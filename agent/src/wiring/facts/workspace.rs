@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use station_proto::app::{App, AppPhase};
-use station_proto::mount::Mount;
+use station_proto::mount::{Mount, MountPhase};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,18 @@ pub(super) fn unknown(common: &Common<'_>) -> Mount {
 
 fn mount(path: &Path, ready: bool, message: String) -> Mount {
     let path = path.display().to_string();
-    Mount { name: "workspace".to_owned(), driver: "directory".to_owned(), path, ready, message }
+    Mount {
+        name: "workspace".to_owned(),
+        driver: "directory".to_owned(),
+        path,
+        ready,
+        message,
+        phase: if ready { MountPhase::Ready } else { MountPhase::Unknown },
+        generation: 0,
+        since: None,
+        heals: 0,
+        last_loss: None,
+    }
 }
 
 /// Starts to look.
