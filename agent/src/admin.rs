@@ -16,6 +16,7 @@ pub mod apps;
 pub mod client;
 pub mod events;
 pub mod links;
+pub mod mounts;
 pub mod rules;
 pub mod socket;
 pub mod status;
@@ -24,12 +25,14 @@ pub mod tokens;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use station_proto::api::{DownReport, LoginLink};
 use station_proto::app::{AppActivity, AppLogs};
 use station_proto::gpu::{GpuCall, GpuSample, Gpus};
 use station_proto::heartbeat::Status;
 use station_proto::history::History;
+use station_proto::mount::{DrainOutcome, MountDetail, MountSample};
 use station_proto::node::{Node, Samples};
 use station_proto::problem::Problem;
 use station_proto::token::{NewToken, Token, TokenRequest};
@@ -66,6 +69,11 @@ pub trait Control: Send + Sync {
     fn revoke_token(&self, id: &str) -> Answer<()>;
     fn gpus(&self) -> Gpus;
     fn gpu_samples(&self) -> Vec<GpuSample>;
+    fn mount_samples(&self) -> Vec<MountSample>;
+    /// Everything that is known of one share.
+    fn mount(&self, name: &str) -> Result<MountDetail, Box<Problem>>;
+    fn remount(&self, name: &str) -> Answer<()>;
+    fn drain(&self, name: &str, limit: Duration) -> Answer<DrainOutcome>;
     /// How long the driver's calls took; empty while it cannot be asked.
     fn gpu_calls(&self) -> Answer<Vec<GpuCall>>;
     /// Stops every app, then the daemon.
@@ -115,7 +123,10 @@ fn described() -> OpenApiRouter<Sources> {
         .routes(routes!(status::poll::status))
         .routes(routes!(status::samples))
         .routes(routes!(status::node))
-        .routes(routes!(status::mounts))
+        .routes(routes!(mounts::list))
+        .routes(routes!(mounts::show))
+        .routes(routes!(mounts::remount))
+        .routes(routes!(mounts::drain))
         .routes(routes!(status::metrics))
         .routes(routes!(status::history::show))
         .routes(routes!(status::gpus::show))

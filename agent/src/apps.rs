@@ -65,6 +65,16 @@ pub enum StartOn {
     Demand,
 }
 
+/// What apps stand on: the folder that they work in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ground {
+    Ready,
+    /// The share is on its way: no app starts.
+    Waiting(String),
+    /// It has been away for too long: apps start on the local folder.
+    Scratch,
+}
+
 /// One app of the configuration. What it runs stands in the privileged side's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
@@ -228,7 +238,7 @@ pub fn spawn(
     tasks: &Tasks,
     store: Store,
     privileged: Privileged,
-    specs: Option<Vec<Spec>>,
+    (specs, ground): (Option<Vec<Spec>>, watch::Receiver<Ground>),
 ) -> Apps {
     let (commands, commands_rx) = mpsc::channel(limits::COMMANDS);
     let (publish, seen) = watch::channel(Arc::default());
@@ -240,6 +250,7 @@ pub fn spawn(
         store,
         privileged: privileged.clone(),
         launcher: launcher.clone(),
+        ground,
         commands: commands_rx,
         publish,
         activities,

@@ -25,7 +25,9 @@ use station_proto::api::Mistake;
 
 use crate::os::file::{self, FileError};
 
-pub use self::model::{App, AppKind, Config, Control, Driver, Listen, Mount, Prefix, Start, Tls};
+pub use self::model::{
+    App, AppKind, Config, Control, Driver, Listen, Mount, Prefix, Share, Start, Tls,
+};
 pub use self::parts::Facts;
 pub use self::paths::{Paths, PathsError, Surroundings};
 pub use self::reader::tree::Source;
@@ -132,7 +134,7 @@ pub fn check(
         instance: parts::instance(&root, facts),
         identity: parts::identity(&root),
         apps: parts::apps::apps(&root),
-        mounts: parts::mounts(&root, workspace_dir),
+        mounts: parts::mounts::mounts(&root, workspace_dir),
         log: parts::log(&root),
     };
     let mut found = mistakes.into_vec();

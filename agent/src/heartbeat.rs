@@ -88,6 +88,8 @@ pub enum Workspace {
     Unknown,
     /// It cannot be looked at: the probe does not answer.
     NotLooked,
+    /// It is away, and a condition of the share says why.
+    Away,
     /// It was there and is not any more, or does not answer: why.
     Missing(String),
 }

@@ -18,6 +18,7 @@ pub mod front;
 pub mod gpu;
 pub mod host;
 pub mod identity;
+pub mod mount;
 pub mod proxy;
 // floor 3
 pub mod admin;

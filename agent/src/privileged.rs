@@ -17,11 +17,12 @@ mod account;
 mod app;
 mod handle;
 pub mod keeper;
+mod mount;
 pub mod role;
 pub mod units;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ use self::keeper::files::{Exit, Kept, State, StopBy};
 use crate::base::chain::Chain;
 use crate::base::ids::AppName;
 use crate::base::limits;
+use crate::warden::files::{Launch, Source};
+use crate::warden;
 
 pub use self::account::{NoUser, UnitUser};
 pub use self::app::environment;
@@ -47,7 +50,13 @@ pub enum Verb {
     /// Look for the app's program.
     FindApp { app: AppName },
     /// End what is left of earlier generations, then start the app.
-    StartApp { app: AppName, generation: u64 },
+    StartApp {
+        app: AppName,
+        generation: u64,
+        /// The share is away: the app works in the local folder.
+        #[serde(default)]
+        scratch: bool,
+    },
     /// End a tree that nobody holds any more; all generations if none is named.
     KillUnit { app: AppName, generation: Option<u64> },
     /// What there is of the app's unit.
@@ -60,6 +69,10 @@ pub enum Verb {
     ReadLog { app: AppName, lines: usize, last_run: bool },
     /// Give the user root by sudo, or take it away, as the configuration says.
     SetRootAccess {},
+    /// See that a warden holds the mount; one that does already goes on.
+    StartMount { mount: AppName },
+    /// End a warden that does not obey any more, and its driver with it. What is pending stays in the cache.
+    KillMount { mount: AppName },
     /// The station rests: its sockets take no more connections.
     CloseSockets {},
 }
@@ -68,15 +81,22 @@ impl Verb {
     /// Whether it must be done with the configuration that its sender has. The others do the same
     /// with any: what runs can be looked at and ended whatever became of the configuration.
     fn needs_digest(&self) -> bool {
-        matches!(self, Self::FindApp { .. } | Self::StartApp { .. } | Self::SetRootAccess {})
+        matches!(
+            self,
+            Self::FindApp { .. }
+                | Self::StartApp { .. }
+                | Self::SetRootAccess {}
+                | Self::StartMount { .. }
+        )
     }
 
-    /// The app whose unit it starts or may end: one of these at a time.
+    /// The app or share whose unit it starts or may end: one of these at a time.
     fn changes(&self) -> Option<&AppName> {
         match self {
             Self::StartApp { app, .. } | Self::KillUnit { app, .. } | Self::LookAtUnit { app } => {
                 Some(app)
             }
+            Self::StartMount { mount } | Self::KillMount { mount } => Some(mount),
             _ => None,
         }
     }
@@ -89,7 +109,8 @@ impl Verb {
                 left_over + limits::START_STEPS + limits::KEEPER_START + limits::BUS
             }
             Self::FindApp { .. } => limits::START_STEPS,
-            Self::KillUnit { .. } => limits::KILL_WAIT + limits::BUS,
+            Self::StartMount { .. } => limits::KEEPER_START + limits::BUS * 2,
+            Self::KillUnit { .. } | Self::KillMount { .. } => limits::KILL_WAIT + limits::BUS,
             Self::ReadLog { .. } | Self::SetRootAccess {} => limits::USER_STEP * 2,
             _ => limits::BUS * 2,
         }
@@ -145,6 +166,8 @@ pub enum Refusal {
     ConfigChanged,
     #[error("there is no app {0} in the configuration")]
     UnknownApp(AppName),
+    #[error("there is no share {0} in the configuration")]
+    UnknownMount(AppName),
     #[error("no {program} that {user} may run was found; looked in: {}", .tried.join(", "))]
     ProgramMissing { program: String, user: String, tried: Vec<String> },
     #[error("{0}")]
@@ -215,9 +238,34 @@ pub struct RootConfig {
     pub own_workspace: bool,
     /// Where the user begins; in the workspace. Made if it is missing.
     pub folder: PathBuf,
+    /// The local folder that stands in while the share is away; `None` where the workspace is local.
+    #[serde(default)]
+    pub scratch: Option<PathBuf>,
     /// What apps get of stationd's own environment: see [`environment::passed`].
     pub environment: BTreeMap<String, String>,
     pub apps: Vec<AppRoot>,
+    /// One folder per mount for its warden; a restart of the machine clears them.
+    #[serde(default)]
+    pub wardens: PathBuf,
+    /// Shares are seen below it.
+    #[serde(default)]
+    pub mounts_dir: PathBuf,
+    /// The account of stationd, which may talk to wardens.
+    #[serde(default)]
+    pub own: u32,
+    #[serde(default)]
+    pub mounts: Vec<MountRoot>,
+}
+
+/// One share, as the privileged side sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountRoot {
+    pub name: AppName,
+    pub source: Source,
+    /// Where local copies of its files lie.
+    pub cache: PathBuf,
+    pub cache_max_mib: u64,
+    pub read_only: bool,
 }
 
 /// One app, as the privileged side sees it.
@@ -270,6 +318,14 @@ impl RootConfig {
         hash(&Self { environment: BTreeMap::new(), ..self.clone() })
     }
 
+    /// The same with the local folder in the share's place.
+    pub fn on_scratch(&self) -> Option<Self> {
+        let workspace = self.scratch.clone()?;
+        let below = self.folder.strip_prefix(&self.workspace).unwrap_or(Path::new(""));
+        let folder = workspace.join(below);
+        Some(Self { workspace, folder, own_workspace: true, ..self.clone() })
+    }
+
     /// Names what an app is started as; it changes when a running one would need a restart.
     pub fn fingerprint(&self, app: &AppName) -> Option<String> {
         let plain = Self { environment: BTreeMap::new(), ..self.clone() };
@@ -296,6 +352,31 @@ impl RootConfig {
     /// What the configuration says of one app.
     pub fn app(&self, name: &AppName) -> Option<&AppRoot> {
         self.apps.iter().find(|app| app.name == *name)
+    }
+
+    /// What the configuration says of one share.
+    pub fn mount(&self, name: &AppName) -> Option<&MountRoot> {
+        self.mounts.iter().find(|mount| mount.name == *name)
+    }
+
+    /// What the share's warden is told; it changes when a running one would need a restart.
+    pub fn launch(&self, mount: &MountRoot) -> Launch {
+        let plain = Launch {
+            version: warden::files::VERSION,
+            name: mount.name.clone(),
+            spec: String::new(),
+            place: self.mounts_dir.join(mount.name.as_str()),
+            above: self.mounts_dir.clone(),
+            program: self.keeper.clone(),
+            uid: self.user.uid,
+            gid: self.user.gid,
+            client: self.own,
+            cache: mount.cache.clone(),
+            cache_max_mib: mount.cache_max_mib,
+            read_only: mount.read_only,
+            source: mount.source.clone(),
+        };
+        Launch { spec: hash(&plain), ..plain }
     }
 
     /// The value of `STATIOND_UNIT`, which names one run of an app; two installations never end each other's processes.
@@ -328,16 +409,29 @@ pub async fn execute(order: Order, root: &RootConfig) -> Result<Reply, Refusal> 
             let program = find::program(root, known(&app)?).await?;
             Ok(Reply::Found { program })
         }
-        (Verb::StartApp { app, generation }, Holder::Keepers) => {
-            Ok(Reply::Started(keeper::start::start(root, known(&app)?, generation).await?))
-        }
-        (Verb::StartApp { app, generation }, Holder::Units) => {
-            Ok(Reply::Started(units::start(root, known(&app)?, generation).await?))
+        (Verb::StartApp { app, generation, scratch }, holder) => {
+            let app = known(&app)?;
+            let there = if scratch { root.on_scratch() } else { None };
+            let root = there.as_ref().unwrap_or(root);
+            Ok(Reply::Started(match holder {
+                Holder::Keepers => keeper::start::start(root, app, generation).await?,
+                Holder::Units => units::start(root, app, generation).await?,
+            }))
         }
         // An app that has left the configuration must still be ended.
         (Verb::KillUnit { app, generation }, Holder::Keepers) => {
             let processes = keeper::sweep::sweep(root, &app, generation).await?;
             Ok(Reply::Killed { processes })
+        }
+        (Verb::StartMount { mount }, _) => {
+            let known = root.mount(&mount).ok_or_else(|| Refusal::UnknownMount(mount.clone()));
+            mount::start(root, known?).await?;
+            Ok(Reply::Done)
+        }
+        // A share that has left the configuration must still be given up.
+        (Verb::KillMount { mount }, _) => {
+            mount::kill(root, &mount).await?;
+            Ok(Reply::Done)
         }
         (verb, Holder::Units) => units::execute(verb, root).await,
         (_, Holder::Keepers) => Err(Refusal::NotHere("no unit of systemd holds the apps".into())),

@@ -110,11 +110,9 @@ mod tests {
             conditions: vec![condition(Truth::True), condition(Truth::Unknown)],
             apps: vec![app(text, AppPhase::Ready), app(text, AppPhase::Failed)],
             mounts: vec![Mount {
-                name: text.to_owned(),
-                driver: text.to_owned(),
-                path: text.to_owned(),
                 ready: true,
                 message: text.to_owned(),
+                ..Mount::unknown(text, text, text.to_owned())
             }],
             gpus: Vec::new(),
         }
@@ -147,6 +145,7 @@ mod tests {
             }),
             disks: Vec::new(),
             agent: None,
+            mounts: Vec::new(),
             gpus: Vec::new(),
         }
     }

@@ -32,6 +32,24 @@ pub struct Mount {
     pub last_loss: Option<String>,
 }
 
+impl Mount {
+    /// A mount of which nothing is known yet.
+    pub fn unknown(name: &str, driver: &str, path: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            driver: driver.to_owned(),
+            path,
+            ready: false,
+            message: "not looked at yet".to_owned(),
+            phase: MountPhase::Unknown,
+            generation: 0,
+            since: None,
+            heals: 0,
+            last_loss: None,
+        }
+    }
+}
+
 /// What a mount is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

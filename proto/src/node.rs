@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::gpu::GpuSample;
+use crate::mount::MountSample;
 use crate::time::Time;
 
 /// Measured values. They change all the time and never touch `status` or its `ETag`.
@@ -35,6 +36,9 @@ pub struct Samples {
     /// Taken every ten seconds; absent for a GPU that does not answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gpus: Vec<GpuSample>,
+    /// Shares, as their wardens said last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountSample>,
 }
 
 impl Samples {
@@ -50,6 +54,7 @@ impl Samples {
             disks: Vec::new(),
             agent: None,
             gpus: Vec::new(),
+            mounts: Vec::new(),
         }
     }
 }

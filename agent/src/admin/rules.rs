@@ -62,6 +62,10 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/v1/samples", Need::Read, READ),
     rule("GET", "/v1/node", Need::Read, READ),
     rule("GET", "/v1/mounts", Need::Read, READ),
+    rule("GET", "/v1/mounts/{name}", Need::Read, READ),
+    // Files that programs have open must be opened again: no page of the user's may ask for that.
+    rule("POST", "/v1/mounts/{name}/remount", Need::Invite, Action::Restart.name()),
+    rule("POST", "/v1/mounts/{name}/drain", Need::Invite, Action::Stop.name()),
     rule("GET", "/v1/gpus", Need::Read, READ),
     rule("GET", "/v1/gpus/calls", Need::Read, READ),
     rule("GET", "/v1/events", Need::Read, READ),

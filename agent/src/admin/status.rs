@@ -8,7 +8,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
-use station_proto::mount::Mount;
 use station_proto::node::{Node, Samples};
 use station_proto::time::Time;
 
@@ -31,12 +30,6 @@ pub async fn node(State(sources): State<Sources>) -> Json<Node> {
     Json(sources.node.borrow().as_deref().cloned().unwrap_or_default())
 }
 
-/// The shares that apps work on.
-#[utoipa::path(get, path = "/v1/mounts", responses((status = 200, body = [Mount])))]
-pub async fn mounts(State(sources): State<Sources>) -> Json<Vec<Mount>> {
-    Json(sources.status.borrow().mounts.clone())
-}
-
 /// Prometheus metrics: as OpenMetrics for whoever accepts it, in the older text format otherwise.
 #[utoipa::path(get, path = "/metrics", responses(
     (status = 200, content(
@@ -55,5 +48,6 @@ pub async fn metrics(State(sources): State<Sources>, headers: HeaderMap) -> Resp
 fn latest_samples(sources: &Sources) -> Samples {
     let nothing_yet = || Samples::nothing(Time(clock::now().wall));
     let host = sources.samples.borrow().as_deref().cloned().unwrap_or_else(nothing_yet);
-    Samples { gpus: sources.control.gpu_samples(), ..host }
+    let control = &sources.control;
+    Samples { gpus: control.gpu_samples(), mounts: control.mount_samples(), ..host }
 }

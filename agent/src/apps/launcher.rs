@@ -69,8 +69,14 @@ impl Launcher {
         self.privileged.call(Verb::FindApp { app: app.clone() }).await.map(drop)
     }
 
-    pub(super) async fn launch(&self, app: &AppName, generation: u64) -> Result<Unit, Refusal> {
-        match self.privileged.call(Verb::StartApp { app: app.clone(), generation }).await? {
+    pub(super) async fn launch(
+        &self,
+        app: &AppName,
+        generation: u64,
+        scratch: bool,
+    ) -> Result<Unit, Refusal> {
+        let verb = Verb::StartApp { app: app.clone(), generation, scratch };
+        match self.privileged.call(verb).await? {
             Reply::Started(state) => Ok(Unit { app: app.clone(), kept: state.kept }),
             other => Err(Refusal::StartFailed(format!("an answer to another question: {other:?}"))),
         }

@@ -149,6 +149,11 @@ impl Slot {
         }
     }
 
+    /// Whether it would start now if what it works on were there.
+    pub(super) fn waits(&self) -> bool {
+        self.state.looks_for_program()
+    }
+
     /// What shows whether it works, for the wire.
     pub(super) fn activity(&self, app: (&AppName, Kind), uses: &Uses, now: Moment) -> AppActivity {
         let sources = self.looked.sources(app, uses, now);

@@ -110,6 +110,11 @@ impl App {
         self.state.occupied()
     }
 
+    /// Whether it is before its start.
+    pub(super) fn looks_for_program(&self) -> bool {
+        self.state == State::Finding
+    }
+
     /// Looks again after `wait` at the latest: a limit is over then.
     pub(super) fn look_within(&mut self, now: Moment, wait: Duration) {
         if let Some(due) = self.probe_due {

@@ -18,7 +18,7 @@ use super::look::uses::Uses;
 use super::slot::{Looked, Slot};
 use super::state::{self, Effect, Event, StopBy};
 use super::store::{self as rows, Row};
-use super::{Ask, Command, Seen, Spec, cause};
+use super::{Ask, Command, Ground, Seen, Spec, cause};
 use crate::attend::report::Report;
 use crate::base::chain::Chain;
 use crate::base::ids::AppName;
@@ -36,6 +36,7 @@ pub(super) struct Parts {
     pub(super) store: Store,
     pub(super) privileged: Privileged,
     pub(super) launcher: Launcher,
+    pub(super) ground: watch::Receiver<Ground>,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) publish: watch::Sender<Arc<Vec<Seen>>>,
     pub(super) activities: watch::Sender<Arc<BTreeMap<AppName, AppActivity>>>,
@@ -108,6 +109,8 @@ pub(super) async fn run(parts: Parts, specs: Option<Vec<Spec>>) {
                 Some(command) => task.command(command),
                 None => return,
             },
+            // cancel-safe: a change that was not taken is seen the next time
+            Ok(()) = task.parts.ground.changed() => {}
             // cancel-safe: the deadline is computed anew each time
             () = tokio::time::sleep(due) => task.tick(),
             // cancel-safe: Pulse::sign is
@@ -305,12 +308,18 @@ impl Task {
     fn effect(&mut self, name: &AppName, effect: Effect) {
         let (launcher, app) = (self.launcher.clone(), name.clone());
         match effect {
-            Effect::Find => self.work(name, None, async move {
-                match launcher.find(&app).await {
-                    Ok(()) => What::Event(Event::Found),
-                    Err(refusal) => What::Event(Event::Missing(missing(&refusal))),
-                }
-            }),
+            Effect::Find => {
+                let mut ground = self.parts.ground.clone();
+                self.work(name, None, async move {
+                    // What it is to work on must be there; without a word of it nothing waits.
+                    let stands = |ground: &Ground| !matches!(ground, Ground::Waiting(_));
+                    drop(ground.wait_for(stands).await.map(drop));
+                    match launcher.find(&app).await {
+                        Ok(()) => What::Event(Event::Found),
+                        Err(refusal) => What::Event(Event::Missing(missing(&refusal))),
+                    }
+                });
+            }
             Effect::Launch { generation } => self.launch(name, generation),
             Effect::Probe { generation } => self.probe(name, generation),
             Effect::Stop { by } => {
@@ -365,7 +374,7 @@ impl Task {
         // The next attendant counts the ends of kernels from the beginning.
         let Some(row) = self.row(name, |row, _| row.kernels_told = 0) else { return };
         let (launcher, app) = (self.launcher.clone(), name.clone());
-        let store = self.parts.store.clone();
+        let (store, ground) = (self.parts.store.clone(), self.parts.ground.clone());
         self.work(name, Some(generation), async move {
             let failed = |message: &str, lines| {
                 let now = clock::now().wall;
@@ -377,7 +386,8 @@ impl Task {
                     Vec::new(),
                 );
             }
-            match launcher.launch(&app, generation).await {
+            let scratch = *ground.borrow() == Ground::Scratch;
+            match launcher.launch(&app, generation, scratch).await {
                 Ok(unit) => What::Runs(Event::Launched { pid: unit.kept.app.pid }, Box::new(unit)),
                 Err(refusal) => failed(&refusal.to_string(), launcher.last_words(&app).await),
             }
@@ -424,6 +434,12 @@ impl Task {
         let root = self.parts.privileged.root();
         let mut seen: Vec<Seen> =
             self.apps.iter().map(|(name, slot)| slot.seen(name, &root)).collect();
+        if let Ground::Waiting(why) = &*self.parts.ground.borrow() {
+            let waits = |seen: &&mut Seen| self.apps.get(&seen.name).is_some_and(Slot::waits);
+            for one in seen.iter_mut().filter(waits) {
+                one.message = format!("waits for the share: {why}");
+            }
+        }
         for (name, whose) in &self.views {
             if let Some(server) = seen.iter().find(|one| one.name == *whose) {
                 seen.push(server.viewed_as(name, &root));

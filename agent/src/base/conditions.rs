@@ -4,6 +4,7 @@
 
 mod gpu;
 mod host;
+mod mount;
 
 /// The kinds of condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +19,16 @@ pub enum Kind {
     ProbeSilent,
     RootAccessRefused,
     WorkspaceMissing,
+    MountUnavailable,
+    MountLost,
+    MountCovered,
+    MountCacheFull,
+    MountOutdated,
+    ShareUnreachable,
+    ShareDenied,
+    UploadsStuck,
+    DrainBlocked,
+    ProcessesStranded,
     StateNotWritable,
     AppUnavailable,
     AppCrashLoop,
@@ -68,7 +79,7 @@ pub struct Explained {
 }
 
 impl Kind {
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 57] = [
         Self::ConfigInvalid,
         Self::ConfigRejected,
         Self::RestartRequired,
@@ -79,6 +90,16 @@ impl Kind {
         Self::ProbeSilent,
         Self::RootAccessRefused,
         Self::WorkspaceMissing,
+        Self::MountUnavailable,
+        Self::MountLost,
+        Self::MountCovered,
+        Self::MountCacheFull,
+        Self::MountOutdated,
+        Self::ShareUnreachable,
+        Self::ShareDenied,
+        Self::UploadsStuck,
+        Self::DrainBlocked,
+        Self::ProcessesStranded,
         Self::StateNotWritable,
         Self::AppUnavailable,
         Self::AppCrashLoop,
@@ -139,6 +160,16 @@ impl Kind {
             Self::ProbeSilent => &PROBE_SILENT,
             Self::RootAccessRefused => &ROOT_ACCESS_REFUSED,
             Self::WorkspaceMissing => &WORKSPACE_MISSING,
+            Self::MountUnavailable => &mount::UNAVAILABLE,
+            Self::MountLost => &mount::LOST,
+            Self::MountCovered => &mount::COVERED,
+            Self::MountCacheFull => &mount::CACHE_FULL,
+            Self::MountOutdated => &mount::OUTDATED,
+            Self::ShareUnreachable => &mount::UNREACHABLE,
+            Self::ShareDenied => &mount::DENIED,
+            Self::UploadsStuck => &mount::UPLOADS_STUCK,
+            Self::DrainBlocked => &mount::DRAIN_BLOCKED,
+            Self::ProcessesStranded => &mount::STRANDED,
             Self::StateNotWritable => &STATE_NOT_WRITABLE,
             Self::AppUnavailable => &APP_UNAVAILABLE,
             Self::AppCrashLoop => &APP_CRASH_LOOP,

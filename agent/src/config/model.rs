@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::ids::AppName;
+use crate::warden::files::Source;
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,16 +157,31 @@ pub enum Start {
 /// `[[mount]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    pub name: String,
+    /// `workspace` holds the working directory of the apps.
+    pub name: AppName,
     pub driver: Driver,
-    /// Where it is found.
-    pub path: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Driver {
     /// A local folder.
-    Directory,
+    Directory {
+        path: PathBuf,
+    },
+    Share(Share),
+}
+
+/// What a driver mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    pub source: Source,
+    /// Where local copies lie; `None`: at the usual place.
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes of them.
+    pub cache_max: u64,
+    pub read_only: bool,
+    /// How long apps wait for it before they start on a local folder.
+    pub wait: Duration,
 }
 
 /// `[log]`

@@ -2,16 +2,15 @@
 //! through [`Facts`].
 
 pub(super) mod apps;
+pub(super) mod mounts;
 
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::model::{Driver, Format, Identity, Instance, Level, Log, Mount};
+use super::model::{Format, Identity, Instance, Level, Log};
 use super::reader::{Found, Reader};
 use super::schema::default_text;
 
-/// The only mount of this release.
-const WORKSPACE: &str = "workspace";
 /// How long a session may live without use, in hours; a week is its absolute life.
 const SESSION_HOURS_MAX: i64 = 168;
 
@@ -132,61 +131,6 @@ fn refuse_duplicate<T: PartialEq + std::fmt::Display>(
             "choose another, or remove one of the two",
         );
     }
-}
-
-/// Without any `[[mount]]` the workspace is a local folder.
-pub(super) fn mounts(root: &Reader<'_>, workspace_dir: &Path) -> Vec<Mount> {
-    let default = Mount {
-        name: WORKSPACE.to_owned(),
-        driver: Driver::Directory,
-        path: workspace_dir.to_owned(),
-    };
-    let tables = root.tables("mount").unwrap_or_default();
-    let mut names: Vec<Found<'_, String>> = Vec::new();
-    let mut mounts = Vec::new();
-    for table in &tables {
-        let driver = mount_driver(table);
-        let path = table.text("path").and_then(|found| absolute_path(&found));
-        let Some(name) = table.text_required("name", "add name = \"workspace\"") else {
-            continue;
-        };
-        if name.value != WORKSPACE {
-            name.wrong(
-                format!("a mount named {:?} is not supported by this release", name.value),
-                "name it \"workspace\", or remove the [[mount]]",
-            );
-            continue;
-        }
-        refuse_duplicate(&name, &names);
-        names.push(name);
-        if let Some(driver) = driver {
-            mounts.push(Mount {
-                driver,
-                path: path.unwrap_or_else(|| workspace_dir.to_owned()),
-                ..default.clone()
-            });
-        }
-    }
-    if mounts.is_empty() {
-        mounts.push(default);
-    }
-    mounts
-}
-
-fn mount_driver(table: &Reader<'_>) -> Option<Driver> {
-    let found = table.text_required("driver", "add driver = \"directory\"")?;
-    match found.value.as_str() {
-        "directory" => return Some(Driver::Directory),
-        "blobfuse2" | "rclone" | "cifs" | "nfs" => found.wrong(
-            format!("driver {:?} is not supported by this release", found.value),
-            "use \"directory\": the one driver of this release; or remove the [[mount]]",
-        ),
-        _ => found.wrong(
-            format!("{:?} is not a driver", found.value),
-            "use \"directory\": the one driver of this release",
-        ),
-    }
-    None
 }
 
 /// A path that means the same wherever stationd was started.

@@ -36,6 +36,10 @@ pub struct Paths {
     pub tools_dir: PathBuf,
     /// The workspace of a configuration that names none.
     pub workspace_dir: PathBuf,
+    /// Shares are seen here, each in a folder with its name.
+    pub mounts_dir: PathBuf,
+    /// Local copies of their files. Root's alone: what has not reached the share lies here too.
+    pub copies_dir: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +84,8 @@ impl Paths {
             state: Path::new("/var/lib/stationd"),
             tools: Path::new("/opt/stationd/tools"),
             workspace: Path::new("/var/lib/stationd/workspace"),
+            mounts: Path::new("/mnt/stationd"),
+            copies: Path::new("/var/lib/stationd-shares"),
         })
     }
 
@@ -92,6 +98,8 @@ impl Paths {
             state: &home.join("state"),
             tools: &home.join("tools"),
             workspace: &home.join("workspace"),
+            mounts: &home.join("mnt"),
+            copies: &home.join("shares"),
         })
     }
 
@@ -108,6 +116,8 @@ impl Paths {
             abort_trace: folders.state.join("abort.trace"),
             tools_dir: folders.tools.to_owned(),
             workspace_dir: folders.workspace.to_owned(),
+            mounts_dir: folders.mounts.to_owned(),
+            copies_dir: folders.copies.to_owned(),
         }
     }
 }
@@ -118,6 +128,8 @@ struct Folders<'a> {
     state: &'a Path,
     tools: &'a Path,
     workspace: &'a Path,
+    mounts: &'a Path,
+    copies: &'a Path,
 }
 
 #[cfg(test)]

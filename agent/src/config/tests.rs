@@ -71,7 +71,7 @@ fn no_configuration_is_the_documented_default() {
     assert_eq!(config.instance.folder_of("ann"), Path::new("Users/ann"));
     let app = config.apps.first().unwrap();
     assert_eq!((app.name.as_str(), app.start), ("jupyterlab", Start::Boot));
-    assert_eq!(config.mounts.first().unwrap().path, Path::new("/ws"));
+    assert_eq!(config.mounts.first().unwrap().driver, Driver::Directory { path: "/ws".into() });
     assert_eq!(config.log.level.as_str(), "info");
 }
 
@@ -102,7 +102,15 @@ fn a_full_configuration_is_read() {
         (Some(2 << 30), Some(Duration::from_secs(900)))
     );
     assert_eq!(config.apps[3].shares, None);
-    assert_eq!(config.mounts[0].path, Path::new("/data"));
+    assert_eq!(config.mounts[0].driver, Driver::Directory { path: "/data".into() });
+    let drivers = config.mounts.iter().map(|mount| match &mount.driver {
+        Driver::Directory { .. } => "directory",
+        Driver::Share(share) => share.source.driver(),
+    });
+    let drivers: Vec<&str> = drivers.collect();
+    assert_eq!(drivers, ["directory", "blobfuse2", "rclone", "rclone", "cifs", "nfs"]);
+    let Driver::Share(share) = &config.mounts[1].driver else { unreachable!() };
+    assert_eq!((share.cache_max, share.read_only), (8 << 30, true));
     assert_eq!(config.log.format, model::Format::Json);
 }
 
@@ -153,6 +161,41 @@ server = "own"
 name = "workspace"
 driver = "directory"
 path = "/data"
+[[mount]]
+name = "models"
+driver = "blobfuse2"
+account = "acme"
+container = "models"
+subdirectory = "/a/b/"
+endpoint = "https://acme.blob.example/"
+authentication = "spn"
+tenant_id = "t"
+client_id = "c"
+credential = "/s"
+cache_dir = "/big"
+cache_max = "8GiB"
+read_only = true
+wait_seconds = 5
+[[mount]]
+name = "data"
+driver = "rclone"
+account = "acme"
+container = "data"
+credential = "/key"
+[[mount]]
+name = "nas"
+driver = "rclone"
+remote = "nas:a/b"
+credential = "/rclone.conf"
+[[mount]]
+name = "smb"
+driver = "cifs"
+share = "//srv/s"
+credential = "/c"
+[[mount]]
+name = "nfs"
+driver = "nfs"
+export = "srv:/e"
 [log]
 level = "trace"
 format = "json"
@@ -168,7 +211,7 @@ fn every_key_of_the_schema_is_read_and_no_other() {
     parts::instance(&root, &Desk);
     parts::identity(&root);
     parts::apps::apps(&root);
-    parts::mounts(&root, Path::new("/ws"));
+    parts::mounts::mounts(&root, Path::new("/ws"));
     parts::log(&root);
     let asked: BTreeSet<String> =
         mistakes.asked().into_iter().filter(|key| key.contains('.')).collect();
@@ -287,7 +330,8 @@ fn files_are_read_in_order_and_digested() {
     let environment = Environment::default();
     let none = load(&paths, &environment).unwrap();
     assert!(none.files.is_empty());
-    assert_eq!(none.config.mounts[0].path, paths.workspace_dir);
+    let local = Driver::Directory { path: paths.workspace_dir.clone() };
+    assert_eq!(none.config.mounts[0].driver, local);
     put(&paths.config_file, b"[log]\nlevel = 'warn'");
     put(&paths.conf_dir.join("20.toml"), b"[log]\nlevel = 'debug'");
     put(&paths.conf_dir.join("10.toml"), b"[log]\nlevel = 'error'");

@@ -45,6 +45,7 @@ impl Sampler {
             disks: Vec::new(),
             agent: None,
             gpus: Vec::new(),
+            mounts: Vec::new(),
         };
         let kills = pressure::kills(&text("/proc/vmstat"));
         (samples, Fast { memory, stalls, kills, stepped_ms: clock::stepped_ms() })

@@ -36,6 +36,11 @@ fn root() -> RootConfig {
             Kind::JupyterLab,
             Vec::new(),
         )],
+        scratch: None,
+        wardens: "/run/x/mounts".into(),
+        mounts_dir: "/mnt/x".into(),
+        own: 0,
+        mounts: Vec::new(),
     }
 }
 
@@ -124,7 +129,7 @@ fn the_fingerprint_follows_what_is_started_and_nothing_else() {
 async fn a_verb_of_another_configuration_or_app_is_refused() {
     let root = root();
     let app = AppName::parse("jupyterlab").unwrap();
-    let start = |app| Verb::StartApp { app, generation: 1 };
+    let start = |app| Verb::StartApp { app, generation: 1, scratch: false };
     let stale = Order { digest: "of yesterday".into(), verb: start(app) };
     assert_eq!(execute(stale, &root).await, Err(Refusal::ConfigChanged));
     let other = AppName::parse("other").unwrap();

@@ -39,6 +39,28 @@ fn app_of(unit: &str) -> Option<AppName> {
     AppName::parse(unit.strip_prefix("stationd-app-")?.strip_suffix(".service")?).ok()
 }
 
+/// How the unit of a share's warden is called.
+fn mount_unit(mount: &AppName) -> String {
+    format!("stationd-mount-{mount}.service")
+}
+
+/// Starts the warden's unit, unless it runs.
+pub(super) async fn start_warden(root: &RootConfig, mount: &AppName, folder: &str) -> Result<(), Refusal> {
+    let (bus, unit) = (Bus::connect().await?, mount_unit(mount));
+    if bus.unit(&unit).await?.is_some_and(|seen| seen.state.exists()) {
+        return Ok(());
+    }
+    let program = root.keeper.display().to_string();
+    bus.start(&unit, &properties::of_warden(&program, folder, mount.as_str())).await.map(drop)
+}
+
+/// Ends the warden's unit, with its driver.
+pub(super) async fn kill_warden(mount: &AppName) -> Result<(), Refusal> {
+    let (bus, unit) = (Bus::connect().await?, mount_unit(mount));
+    bus.kill(&unit).await?;
+    bus.stop(&unit).await
+}
+
 /// Held by PID 1 while stationd works; closed when the station rests.
 const SOCKETS: [&str; 5] = [
     "stationd.socket",
@@ -83,7 +105,11 @@ pub(super) async fn execute(verb: Verb, root: &RootConfig) -> Result<Reply, Refu
             }
             Ok(Reply::Done)
         }
-        Verb::Configure {} | Verb::FindApp { .. } | Verb::StartApp { .. } => {
+        Verb::Configure {}
+        | Verb::FindApp { .. }
+        | Verb::StartApp { .. }
+        | Verb::StartMount { .. }
+        | Verb::KillMount { .. } => {
             Err(Refusal::NotUnderstood("a verb that is no unit's".to_owned()))
         }
     }

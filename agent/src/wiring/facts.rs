@@ -3,18 +3,20 @@
 mod gpus;
 mod kernel;
 mod machine;
+mod mounts;
 mod privileged;
 mod workspace;
 
 use std::time::Duration;
 
+use station_proto::mount::Mount;
 use tokio::sync::watch;
 
 use super::Outside;
 use super::edges::apps_to_heartbeat;
 use super::public::{self, Bound};
 use super::start::Common;
-use crate::config::Config;
+use crate::config::{self, Config, Driver};
 use crate::gpu;
 use crate::heartbeat::{Facts, Workspace};
 use crate::host::Host;
@@ -23,6 +25,8 @@ use crate::store::Store;
 
 /// How often a disk that took no write is tried again, and the file of one that does is looked for.
 const DISK_RETRY: Duration = Duration::from_secs(5);
+
+pub(super) use self::mounts::ground;
 
 /// What is known at the start.
 pub(super) fn first(common: &Common<'_>, bound: &Bound) -> Facts {
@@ -39,10 +43,23 @@ pub(super) fn first(common: &Common<'_>, bound: &Bound) -> Facts {
         cloned_image: common.instance.cloned,
         listen_mismatch: bound.mismatch.clone(),
         control_mismatch: bound.control.mismatch.clone(),
-        mounts: vec![workspace::unknown(common)],
+        mounts: first_mounts(common),
         workspace: Workspace::Unknown,
         ..Facts::default()
     }
+}
+
+/// Every mount of the configuration, in its order, before anything is known of it.
+fn first_mounts(common: &Common<'_>) -> Vec<Mount> {
+    let of = |mount: &config::Mount| match &mount.driver {
+        Driver::Directory { .. } => workspace::unknown(common),
+        Driver::Share(share) => {
+            let place = common.outside.paths.mounts_dir.join(mount.name.as_str());
+            let driver = share.source.driver();
+            Mount::unknown(mount.name.as_str(), driver, place.display().to_string())
+        }
+    };
+    common.settled.config.mounts.iter().map(of).collect()
 }
 
 /// The configured name, or the machine's.
@@ -65,6 +82,7 @@ fn probe(outside: &Outside) -> Probe {
 /// Copies what the parts publish.
 pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) -> (gpu::Handle, Host) {
     workspace::follow(common, facts);
+    mounts::follow(common, facts);
     privileged::follow(common, facts);
     let (mut seen, to, cancel) = (common.apps.seen(), facts.clone(), common.tasks.token().clone());
     common.tasks.part("facts-apps", async move {

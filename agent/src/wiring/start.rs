@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::edges::admin_to_parts::Parts;
 use super::edges::parts_to_metrics::Recorder;
-use super::edges::{config_to_apps, config_to_privileged};
+use super::edges::{config_to_apps, config_to_mounts, config_to_privileged};
 use super::public::{self, Bound};
 use super::{Outside, StartError, facts, log, reload};
 use crate::admin::rules::Owners;
@@ -27,6 +27,7 @@ use crate::gpu;
 use crate::heartbeat::{self, Facts, Ledger, Published};
 use crate::identity::{self, Identity, Instance};
 use crate::lifecycle::aborted;
+use crate::mount::{self, Mounts};
 use crate::os::systemd::passed::PassedError;
 use crate::os::{clock, process, systemd};
 use crate::privileged::{Privileged, RootConfig};
@@ -73,6 +74,7 @@ pub(super) struct Common<'a> {
     pub root: watch::Sender<Arc<RootConfig>>,
     pub privileged: Privileged,
     pub apps: Apps,
+    pub mounts: Mounts,
 }
 
 /// What the API and the pages show.
@@ -134,7 +136,10 @@ pub(super) async fn start(
     } else {
         Privileged::in_process(root.clone())
     };
-    let apps = apps::spawn(&tasks, store.clone(), privileged.clone(), specs);
+    let shares = if settled.invalid.is_none() { config_to_mounts::specs(&root.borrow()) } else { Vec::new() };
+    let mounts = mount::spawn(&tasks, &privileged, shares);
+    let ground = facts::ground(&tasks, &settled.config, &mounts);
+    let apps = apps::spawn(&tasks, store.clone(), privileged.clone(), (specs, ground));
     identity.spawn(&tasks);
     let common = Common {
         outside,
@@ -147,6 +152,7 @@ pub(super) async fn start(
         root,
         privileged,
         apps,
+        mounts,
     };
     let running = common.serve(bound, socket, levels).await;
     Ok(running(ended))
@@ -239,6 +245,7 @@ impl Common<'_> {
             loopback: bound.loopback(),
             recorder,
             gpu,
+            mounts: self.mounts.clone(),
             tasks: self.tasks.clone(),
             facts,
             ended,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use station_proto::app::AppPhase;
-use stationd::apps::{self, Apps, FEATURE, Seen, Spec, StartOn};
+use stationd::apps::{self, Apps, Ground, Seen, Spec, StartOn, FEATURE};
 use stationd::base::ids::AppName;
 use stationd::base::tasks::Tasks;
 use stationd::os::process;
@@ -123,6 +123,11 @@ impl Home {
                 Kind::JupyterLab,
                 vec![at("tools/bin/lab").to_string_lossy().into_owned()],
             )],
+            scratch: None,
+            wardens: at("run/mounts"),
+            mounts_dir: at("mnt"),
+            own: 0,
+            mounts: Vec::new(),
         };
         Self { place, root, idle_stop: None }
     }
@@ -145,8 +150,9 @@ impl Home {
         let root = watch::Sender::new(Arc::new(self.root.clone()));
         let (name, start) = (lab(), StartOn::Boot);
         let specs = vec![Spec { name, start, idle_stop: self.idle_stop, shares: None }];
-        let apps =
-            apps::spawn(&tasks, store.clone(), Privileged::in_process(root.clone()), Some(specs));
+        let ground = watch::channel(Ground::Ready).1;
+        let privileged = Privileged::in_process(root.clone());
+        let apps = apps::spawn(&tasks, store.clone(), privileged, (Some(specs), ground));
         Life { tasks, store, apps, _root: root }
     }
 

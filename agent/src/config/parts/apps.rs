@@ -1,6 +1,6 @@
 //! Reads and checks `[[app]]`. Pure.
 
-mod keys;
+pub(super) mod keys;
 
 use crate::base::ids::AppName;
 use crate::config::model::{App, AppKind, Prefix, Server, Start};
@@ -137,7 +137,7 @@ fn share(apps: &mut [App], name: &AppName, server: &Sharing<'_>) {
     }
 }
 
-fn app_name<'a>(found: &Found<'a, String>) -> Option<Found<'a, AppName>> {
+pub(super) fn app_name<'a>(found: &Found<'a, String>) -> Option<Found<'a, AppName>> {
     if let Ok(name) = AppName::parse(&found.value) {
         return Some(found.with(name));
     }

@@ -233,17 +233,40 @@ fn mounts() {
     const MOUNT: &str = "[[mount]]\nname = 'workspace'\ndriver = 'directory'\n";
     check_all(
         r#"
-[[mount]] ; name = 'data' ; driver = 'directory' => 2 mount.name: not supported by this release
-[[mount]] ; name = 'workspace' ; driver = 'blobfuse2' \
-    => 3 mount.driver: not supported by this release; use "directory"
-[[mount]] ; name = 'workspace' ; driver = 'rclone' => 3 mount.driver: not supported by this release
-[[mount]] ; name = 'workspace' ; driver = 'cifs' => 3 mount.driver: not supported by this release
-[[mount]] ; name = 'workspace' ; driver = 'nfs' => 3 mount.driver: not supported by this release
-[[mount]] ; name = 'workspace' ; driver = 'x' => 3 mount.driver: is not a driver
+[[mount]] ; name = 'data' ; driver = 'directory' => 2 mount.name: a local folder needs no mount
+[[mount]] ; name = 'Data' ; driver = 'nfs' ; export = 's:/e' => 2 mount.name: is not a name
+[[mount]] ; name = 'workspace' ; driver = 'blobfuse2' ; container = 'work' ; credential = '/k' \
+    => 1 mount.account: is missing; add account
+[[mount]] ; name = 'workspace' ; driver = 'rclone' ; account = 'acme' ; container = 'work' \
+    => 1 mount.credential: a file with the account's key, readable for root alone
+[[mount]] ; name = 'workspace' ; driver = 'rclone' ; account = 'Acme' ; container = 'work' ; credential = '/k' \
+    => 4 mount.account: no such name; use 3 to 24 lower-case letters and digits
+[[mount]] ; name = 'workspace' ; driver = 'rclone' ; account = 'acme' ; container = 'w' ; credential = '/k' \
+    => 5 mount.container: 3 to 63 lower-case letters, digits and '-'
+[[mount]] ; name = 'workspace' ; driver = 'rclone' ; account = 'acme' ; container = 'work' ; credential = 'k' \
+    => 6 mount.credential: is not an absolute path
+[[mount]] ; name = 'a' ; driver = 'rclone' ; account = 'acme' ; container = 'work' ; credential = '/k' ; endpoint = 'acme' \
+    => 7 mount.endpoint: is no address
+[[mount]] ; name = 'a' ; driver = 'rclone' ; account = 'acme' ; container = 'work' ; credential = '/k' ; subdirectory = 'a/../b' \
+    => 7 mount.subdirectory: is no folder
+[[mount]] ; name = 'a' ; driver = 'rclone' ; account = 'acme' ; container = 'work' ; authentication = 'msi' ; credential = '/k' \
+    => 7 mount.credential: is no key of authentication "msi"
+[[mount]] ; name = 'a' ; driver = 'rclone' ; account = 'acme' ; container = 'work' ; authentication = 'x' \
+    => 6 mount.authentication: use one of "key", "sas"
+[[mount]] ; name = 'a' ; driver = 'rclone' ; account = 'acme' ; container = 'work' ; credential = '/k' ; client_id = 'c' \
+    => 7 mount.client_id: belongs to another authentication
+[[mount]] ; name = 'a' ; driver = 'rclone' ; remote = 'nas' ; credential = '/c' => 4 mount.remote: is no remote
+[[mount]] ; name = 'a' ; driver = 'rclone' ; remote = 'nas:' ; credential = '/c' ; account = 'acme' \
+    => 6 mount.account: does not go together with remote
+[[mount]] ; name = 'a' ; driver = 'cifs' ; share = '//s' ; credential = '/c' => 4 mount.share: is no share
+[[mount]] ; name = 'a' ; driver = 'nfs' ; export = 's' => 4 mount.export: is no export
+[[mount]] ; name = 'a' ; driver = 'nfs' ; export = 's:/e' ; cache_max = '1GiB' \
+    => 5 mount.cache_max: is no key of driver "nfs"; remove it; it belongs to "blobfuse2" and "rclone"
+[[mount]] ; name = 'workspace' ; driver = 'x' => 3 mount.driver: is not a driver; use one of "directory"
 [[mount]] ; name = 'workspace' ; driver = 'directory' ; path = 'x' \
     => 4 mount.path: is not an absolute path
 [[mount]] ; name = 'workspace' ; driver = 'directory' ; read_only = true \
-    => 4 mount.read_only: not supported by this release
+    => 4 mount.read_only: is no key of driver "directory"
 "#,
     );
     expect(&[MOUNT, MOUNT], &[("2:2", "mount.name", "named twice")]);

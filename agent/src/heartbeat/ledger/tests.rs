@@ -49,13 +49,7 @@ fn app(name: &str, word: u8) -> App {
 }
 
 fn mount(name: &str, word: u8) -> Mount {
-    Mount {
-        name: name.to_owned(),
-        driver: "directory".to_owned(),
-        path: String::new(),
-        ready: word == 0,
-        message: String::new(),
-    }
+    Mount { ready: word == 0, ..Mount::unknown(name, "directory", String::new()) }
 }
 
 fn gpu(pci: &str, word: u8) -> GpuSummary {

@@ -35,6 +35,11 @@ fn root(place: &Path) -> RootConfig {
             Kind::JupyterLab,
             vec!["/nonexistent/lab".into()],
         )],
+        scratch: None,
+        wardens: "/run/x/mounts".into(),
+        mounts_dir: "/mnt/x".into(),
+        own: 0,
+        mounts: Vec::new(),
     }
 }
 
@@ -128,11 +133,13 @@ fn verbs() -> impl Strategy<Value = Verb> {
     prop_oneof![
         Just(Verb::Configure {}),
         app.clone().prop_map(|app| Verb::FindApp { app }),
-        (app.clone(), any::<u64>())
-            .prop_map(|(app, generation)| Verb::StartApp { app, generation }),
+        (app.clone(), any::<u64>(), any::<bool>())
+            .prop_map(|(app, generation, scratch)| Verb::StartApp { app, generation, scratch }),
         (app.clone(), any::<Option<u64>>())
             .prop_map(|(app, generation)| Verb::KillUnit { app, generation }),
         app.clone().prop_map(|app| Verb::LookAtUnit { app }),
+        app.clone().prop_map(|mount| Verb::StartMount { mount }),
+        app.clone().prop_map(|mount| Verb::KillMount { mount }),
         (app.clone(), by).prop_map(|(app, by)| Verb::StopUnit { app, by }),
         (app, 0..100_usize, any::<bool>()).prop_map(|(app, lines, last_run)| Verb::ReadLog {
             app,

@@ -39,6 +39,20 @@ pub(super) fn of_app(user: &UnitUser, recipe: &Recipe, name: &str) -> Properties
     properties
 }
 
+/// Everything that PID 1 must know of the unit of the share `name`.
+pub(super) fn of_warden(program: &str, folder: &str, name: &str) -> Properties {
+    let words = [program, "warden", "--dir", folder];
+    let line = words.map(|word| if word == folder { literal(word) } else { word.to_owned() });
+    // The share goes before the network does, and after what works on it.
+    let after = ["network-online.target", "remote-fs-pre.target"];
+    vec![
+        ("Description", Value::Text(format!("{name}, a share of stationd"))),
+        ("SyslogIdentifier", Value::Text(format!("stationd-mount-{name}"))),
+        ("After", Value::Texts(after.map(str::to_owned).to_vec())),
+        ("ExecStart", Value::Run(program.to_owned(), line.to_vec())),
+    ]
+}
+
 /// systemd.service(5), "Command lines": `$$` is a dollar sign, and a single one begins a variable.
 fn literal(argument: &str) -> String {
     argument.replace('$', "$$")

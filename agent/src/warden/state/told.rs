@@ -98,12 +98,11 @@ impl State {
                 format!("{name} cannot be mounted: {}", problem()),
                 "Correct what the message says; it is tried again every half minute.",
             );
-        } else if let (Some(lost_at), false) = (self.lost_at, self.is_up()) {
-            let since = now.saturating_sub(lost_at).as_secs();
+        } else if self.lost_at.is_some() && !self.is_up() {
             let why = self.last_loss.clone().unwrap_or_else(problem);
             add(
                 Trouble::Lost,
-                format!("{name} was lost {since} s ago and is being put back: {why}"),
+                format!("{name} was lost and is being put back: {why}"),
                 "Wait; what was saved is safe.",
             );
         }
@@ -135,10 +134,13 @@ impl State {
             );
         }
         let free = self.figures.as_ref().and_then(|figures| figures.cache_free_mib);
-        if let Some(free) = free.filter(|free| *free < CACHE_LEAST_MIB) {
+        if free.is_some_and(|free| free < CACHE_LEAST_MIB) {
             add(
                 Trouble::CacheFull,
-                format!("the disk of {} has {free} MiB left", launch.cache.display()),
+                format!(
+                    "the disk of {} has less than {CACHE_LEAST_MIB} MiB left",
+                    launch.cache.display()
+                ),
                 "Free space there, or move mount.cache_dir: without it nothing can be written.",
             );
         }
@@ -158,9 +160,8 @@ impl State {
             add(
                 Trouble::UploadsStuck,
                 format!(
-                    "{} files of {name} have not reached the share, the oldest for {} s",
-                    pending.files,
-                    oldest.as_secs()
+                    "files of {name} have not reached the share for more than {} minutes",
+                    STUCK.as_secs() / 60
                 ),
                 "stationctl mount show lists them. Do not delete this machine before they are there.",
             );

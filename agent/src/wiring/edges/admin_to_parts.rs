@@ -8,6 +8,7 @@ use station_proto::api::{DownReport, LoginLink};
 use station_proto::app::{AppActivity, AppLogs};
 use station_proto::gpu::{GpuCall, GpuSample, Gpus};
 use station_proto::history::History;
+use station_proto::mount::{DrainOutcome, MountDetail, MountSample};
 use station_proto::problem::Problem;
 use station_proto::time::Time;
 use station_proto::token::{NewToken, Token, TokenRequest};
@@ -24,11 +25,14 @@ use crate::base::tasks::Tasks;
 use crate::gpu;
 use crate::heartbeat::Facts;
 use crate::identity::{Identity, NextPath};
+use crate::mount::{self, Mounts, MountsError};
 use crate::os::clock;
 use crate::privileged::{Holder, Privileged, Verb};
 
 /// How long `stationctl down` waits for the apps.
 const DOWN: Duration = Duration::from_secs(60);
+/// How long it waits for what has not reached a share.
+const DRAIN: Duration = Duration::from_secs(60);
 
 /// The parts that take orders.
 pub(in crate::wiring) struct Parts {
@@ -43,6 +47,7 @@ pub(in crate::wiring) struct Parts {
     pub loopback: bool,
     pub recorder: Recorder,
     pub gpu: gpu::Handle,
+    pub mounts: Mounts,
     pub tasks: Tasks,
     pub facts: watch::Sender<Facts>,
     /// Ends the daemon.
@@ -93,6 +98,28 @@ impl Control for Parts {
 
     fn gpu_samples(&self) -> Vec<GpuSample> {
         self.gpu.seen.borrow().gpus.gpus.iter().filter_map(gpu_to_heartbeat::sample).collect()
+    }
+
+    fn mount_samples(&self) -> Vec<MountSample> {
+        self.mounts.seen().borrow().iter().map(mount::view::sample).collect()
+    }
+
+    fn mount(&self, name: &str) -> Result<MountDetail, Box<Problem>> {
+        self.mounts.detail(name).map_err(|error| mount_refused(&error))
+    }
+
+    fn remount(&self, name: &str) -> Answer<()> {
+        let (mounts, name) = (self.mounts.clone(), name.to_owned());
+        Box::pin(async move {
+            mounts.remount(&name).await.map_err(|error| mount_refused(&error))
+        })
+    }
+
+    fn drain(&self, name: &str, limit: Duration) -> Answer<DrainOutcome> {
+        let (mounts, name) = (self.mounts.clone(), name.to_owned());
+        Box::pin(async move {
+            mounts.drain(&name, limit).await.map_err(|error| mount_refused(&error))
+        })
     }
 
     fn gpu_calls(&self) -> Answer<Vec<GpuCall>> {
@@ -164,16 +191,26 @@ impl Control for Parts {
     fn down(&self) -> Answer<DownReport> {
         self.facts.send_modify(|facts| facts.stopping = true);
         let (apps, ended) = (self.apps.clone(), self.ended.clone());
+        let mounts = self.mounts.clone();
         let privileged = self.privileged.clone();
         let cancel = self.tasks.token().clone();
         let (report, report_rx) = oneshot::channel();
         self.tasks.work(async move {
             // A signal meanwhile ends stationd alone, as at any other time.
             let Some(done) = cancel.run_until_cancelled(apps.shutdown(DOWN)).await else { return };
+            // After the apps, which write to them.
+            let Some(pending) = cancel.run_until_cancelled(mounts.shutdown(DRAIN)).await else {
+                return;
+            };
             rest(&privileged).await;
             let stopped = done.stopped.iter().map(ToString::to_string).collect();
+            let mut left = done.left;
+            left.extend(pending.iter().map(|(name, pending)| {
+                let files = pending.files;
+                format!("{name}: {files} files have not reached the share and stay on this machine")
+            }));
             // Nobody may wait any more; the stop does not hang on it.
-            report.send(DownReport { stopped, left: done.left }).unwrap_or_default();
+            report.send(DownReport { stopped, left }).unwrap_or_default();
             ended.cancel();
         });
         Box::pin(async move {
@@ -208,6 +245,24 @@ async fn rest(privileged: &Privileged) {
     if let Err(refusal) = privileged.call(Verb::CloseSockets {}).await {
         tracing::error!(%refusal, "the sockets stay open: a connection will start stationd again");
     }
+}
+
+#[expect(clippy::unnecessary_box_returns, reason = "a problem travels in a box everywhere")]
+fn mount_refused(error: &MountsError) -> Box<Problem> {
+    let detail = Chain(error).to_string();
+    let (status, kind, title) = match error {
+        MountsError::Unknown { .. } => (StatusCode::NOT_FOUND, "no-such-mount", "there is no such share"),
+        MountsError::Local { .. } => {
+            (StatusCode::CONFLICT, "local-folder", "the workspace is a local folder")
+        }
+        MountsError::Silent { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "no-warden", "the share does not answer")
+        }
+        MountsError::NotBack { .. } => {
+            (StatusCode::CONFLICT, "not-mounted", "the share did not come back")
+        }
+    };
+    problem(status, kind, title, detail)
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "a problem travels in a box everywhere")]

@@ -27,7 +27,7 @@ pub(super) fn follow(
     let workspace = config_to_privileged::workspace(&common.settled.config, &outside.paths);
     let config = host::Config {
         pace: pace(),
-        disks: config_to_host::disks(&outside.paths, workspace),
+        disks: config_to_host::disks(&outside.paths, &workspace),
         state: outside.paths.state_dir.clone(),
         tools: outside.paths.tools_dir.clone(),
     };

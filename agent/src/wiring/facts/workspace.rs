@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::heartbeat::{self, Facts};
 use crate::probe::{Look, Probe};
+use super::mounts;
 use crate::wiring::edges::config_to_privileged;
 use crate::wiring::start::Common;
 
@@ -22,27 +23,20 @@ const WORKSPACE_ANSWER: Duration = Duration::from_secs(2);
 /// What is said before the first look.
 pub(super) fn unknown(common: &Common<'_>) -> Mount {
     let path = config_to_privileged::workspace(&common.settled.config, &common.outside.paths);
-    mount(path, false, "not looked at yet".to_owned())
+    mount(&path, false, "not looked at yet".to_owned())
 }
 
 fn mount(path: &Path, ready: bool, message: String) -> Mount {
-    let path = path.display().to_string();
-    Mount {
-        name: "workspace".to_owned(),
-        driver: "directory".to_owned(),
-        path,
-        ready,
-        message,
-        phase: if ready { MountPhase::Ready } else { MountPhase::Unknown },
-        generation: 0,
-        since: None,
-        heals: 0,
-        last_loss: None,
-    }
+    let phase = if ready { MountPhase::Ready } else { MountPhase::Unknown };
+    let unknown = Mount::unknown("workspace", "directory", path.display().to_string());
+    Mount { ready, message, phase, ..unknown }
 }
 
 /// Starts to look.
 pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) {
+    if config_to_privileged::is_share(&common.settled.config) {
+        return;
+    }
     let (workspace, to) = (Workspace::new(common), facts.clone());
     let cancel = common.tasks.token().clone();
     common.tasks.part("facts-workspace", workspace.follow(to, cancel));
@@ -63,11 +57,11 @@ impl Workspace {
         Self { path, probe: super::probe(common.outside), was_there: false }
     }
 
-    /// Looks, and writes down what there is.
-    async fn note(&mut self, facts: &mut Facts) {
+    /// Looks, and says what there is.
+    async fn look(&mut self, facts: &watch::Sender<Facts>) -> (Mount, heartbeat::Workspace) {
         let look = self.probe.look(&self.path, WORKSPACE_ANSWER).await;
         let before_its_start = |app: &App| app.generation == 0 || app.phase == AppPhase::Starting;
-        let new = !self.was_there && facts.apps.iter().all(before_its_start);
+        let new = !self.was_there && facts.borrow().apps.iter().all(before_its_start);
         let path = self.path.display().to_string();
         let missing = match look {
             // What cannot be known is not claimed.
@@ -85,25 +79,23 @@ impl Workspace {
             (None, Look::Missing) => "not made yet: the first app that starts makes it".to_owned(),
             (None, _) => "a local folder".to_owned(),
         };
-        facts.mounts = vec![mount(&self.path, look == Look::Folder, message)];
-        facts.workspace = match (missing, look) {
+        let workspace = match (missing, look) {
             (Some(why), _) => heartbeat::Workspace::Missing(why),
             (None, Look::Unknown) => heartbeat::Workspace::NotLooked,
             (None, _) => heartbeat::Workspace::Usable,
         };
+        (mount(&self.path, look == Look::Folder, message), workspace)
     }
 
     /// Looks at once, and then now and then, for as long as the daemon runs.
     async fn follow(mut self, to: watch::Sender<Facts>, cancel: CancellationToken) {
         let mut pause = Duration::ZERO;
         while cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-            let mut latest = to.borrow().clone();
-            self.note(&mut latest).await;
+            let (mount, workspace) = self.look(&to).await;
             to.send_if_modified(|facts| {
-                let changed = facts.mounts != latest.mounts || facts.workspace != latest.workspace;
-                facts.mounts = latest.mounts;
-                facts.workspace = latest.workspace;
-                changed
+                let changed = facts.workspace != workspace;
+                facts.workspace = workspace;
+                mounts::put(&mut facts.mounts, mount) || changed
             });
             pause = if self.was_there { WORKSPACE_LOOK } else { WORKSPACE_FIRST_LOOK };
         }

@@ -97,17 +97,9 @@ pub(super) fn port<'a>(table: &Reader<'a>, kind: Option<AppKind>) -> Option<Foun
 }
 
 /// `512MiB`, `8 GiB`.
-pub(super) fn bytes(found: &Found<'_, String>) -> Option<u64> {
+pub(in crate::config::parts) fn bytes(found: &Found<'_, String>) -> Option<u64> {
     let text = found.value.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let unit = match unit.trim() {
-        "MiB" => Some(MIB),
-        "GiB" => Some(1024 * MIB),
-        _ => None,
-    };
-    let bytes = number.parse::<u64>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
-    match bytes {
+    match size(text) {
         Some(bytes) if (MEMORY_LEAST..MEMORY_MOST).contains(&bytes) => Some(bytes),
         Some(_) => {
             found.wrong(format!("{text:?} cannot be a limit"), "give at least \"64MiB\"");
@@ -118,6 +110,18 @@ pub(super) fn bytes(found: &Found<'_, String>) -> Option<u64> {
             None
         }
     }
+}
+
+/// `512MiB` in bytes.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim() {
+        "MiB" => Some(MIB),
+        "GiB" => Some(1024 * MIB),
+        _ => None,
+    };
+    number.parse::<u64>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit))
 }
 
 pub(super) fn idle_stop(table: &Reader<'_>) -> Option<Duration> {

@@ -10,7 +10,7 @@ struct Cache(tempfile::TempDir);
 impl Cache {
     fn new() -> Self {
         let cache = Self(tempfile::tempdir().unwrap());
-        for folder in [cache.data("").parent().unwrap(), cache.meta("").parent().unwrap()] {
+        for folder in [cache.data("x").parent().unwrap(), cache.meta("x").parent().unwrap()] {
             fs::create_dir_all(folder).unwrap();
         }
         cache
