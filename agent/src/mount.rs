@@ -128,26 +128,30 @@ impl Mounts {
         let before = self.generation(name)?;
         let name = self.send(name, Command::Remount).await?;
         let back = |seen: &Seen| {
-            seen.ready() && !seen.outdated && seen.line.as_ref().is_some_and(|line| line.generation > before || line.generation == 1)
+            seen.ready()
+                && !seen.outdated
+                && seen
+                    .line
+                    .as_ref()
+                    .is_some_and(|line| line.generation > before || line.generation == 1)
         };
-        match self.until(&name, BACK, back).await {
-            Some(_) => Ok(()),
-            None => {
-                let message = self.message(&name);
-                Err(MountsError::NotBack { name, limit: BACK, message })
-            }
+        if self.until(&name, BACK, back).await.is_some() {
+            return Ok(());
         }
+        let message = self.message(&name);
+        Err(MountsError::NotBack { name, limit: BACK, message })
     }
 
     /// Brings everything to the share and unmounts it; tells what is left after `limit`.
     pub async fn drain(&self, name: &str, limit: Duration) -> Result<DrainOutcome, MountsError> {
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let name = self.send(name, Command::Order(Order::Drain { limit_ms })).await?;
-        let blocked = |line: &Line| {
-            line.troubles.iter().any(|told| told.trouble == Trouble::DrainBlocked)
-        };
+        let blocked =
+            |line: &Line| line.troubles.iter().any(|told| told.trouble == Trouble::DrainBlocked);
         let over = |seen: &Seen| {
-            seen.line.as_ref().is_some_and(|line| line.phase == MountPhase::Unmounted || blocked(line))
+            seen.line
+                .as_ref()
+                .is_some_and(|line| line.phase == MountPhase::Unmounted || blocked(line))
         };
         self.until(&name, limit + LATE, over).await;
         let all = self.seen.borrow();

@@ -33,8 +33,8 @@ use self::keeper::files::{Exit, Kept, State, StopBy};
 use crate::base::chain::Chain;
 use crate::base::ids::AppName;
 use crate::base::limits;
-use crate::warden::files::{Launch, Source};
 use crate::warden;
+use crate::warden::files::{Launch, Source};
 
 pub use self::account::{NoUser, UnitUser};
 pub use self::app::environment;

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Invariants:
-//! - A write whose close() returned 0 reaches the share, or is pending and said to be, whatever ends the
+//! - A write whose `close()` returned 0 reaches the share, or is pending and said to be, whatever ends the
 //!   driver: what it left is saved *before* the next one starts, and nothing is unmounted before that.
 //! - Nobody can write under the mount: the bare folder is guarded, and a dead mount stays in its place until
 //!   another one is beneath or on top of it.

@@ -7,6 +7,7 @@
 pub mod args;
 mod connection;
 mod doctor;
+mod mounts;
 mod screen;
 pub mod setup;
 mod tokens;

@@ -168,7 +168,7 @@ pub enum Driver {
     Directory {
         path: PathBuf,
     },
-    Share(Share),
+    Share(Box<Share>),
 }
 
 /// What a driver mounts.

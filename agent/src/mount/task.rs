@@ -151,7 +151,8 @@ impl Task {
             }
             Command::Remount => {
                 self.ends = false;
-                let seen = self.publish.borrow().iter().find(|one| one.name == self.spec.name).cloned();
+                let seen =
+                    self.publish.borrow().iter().find(|one| one.name == self.spec.name).cloned();
                 let down = |seen: &Seen| {
                     seen.line.as_ref().is_some_and(|line| line.phase == MountPhase::Unmounted)
                 };

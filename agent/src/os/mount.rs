@@ -56,6 +56,14 @@ pub enum Put {
     OnTop,
 }
 
+/// How a new mount is to come to the place of an old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Beneath it, if the kernel can.
+    Beneath,
+    OnTop,
+}
+
 /// A folder where mounts can be made that nobody sees, until they are moved: a private tmpfs, because
 /// the kernel takes no mount away from a shared parent.
 pub fn stage(path: &Path) -> Result<(), MountError> {
@@ -87,20 +95,21 @@ pub fn share(path: &Path) -> Result<(), MountError> {
     shared().map_err(|errno| MountError::Share { path: path.to_owned(), source: errno.into() })
 }
 
-/// Moves the mount at `from` to `to`. With `old`, a mount of ours that is dead is there, and goes
-/// if the kernel can put the new one beneath it.
-pub fn put(from: &Path, to: &Path, old: bool, beneath: bool) -> Result<Put, MountError> {
+/// Moves the mount at `from` to `to`. With `old` a dead mount of ours is there, which goes if the kernel can
+/// put the new one beneath it, and if that is wanted.
+pub fn put(from: &Path, to: &Path, old: Option<Want>) -> Result<Put, MountError> {
     let fail = |errno: Errno| MountError::Move { path: to.to_owned(), source: errno.into() };
     // The last component is the mount itself, and is not asked for anything.
-    let tree = rustix::mount::open_tree(CWD, from, OpenTreeFlags::OPEN_TREE_CLOEXEC).map_err(fail)?;
+    let tree =
+        rustix::mount::open_tree(CWD, from, OpenTreeFlags::OPEN_TREE_CLOEXEC).map_err(fail)?;
     let to_place = |flags| {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | flags;
         rustix::mount::move_mount(&tree, "", CWD, to, flags)
     };
-    if !old {
+    let Some(want) = old else {
         return to_place(MoveMountFlags::empty()).map(|()| Put::First).map_err(fail);
-    }
-    if beneath && to_place(MoveMountFlags::MOVE_MOUNT_BENEATH).is_ok() {
+    };
+    if want == Want::Beneath && to_place(MoveMountFlags::MOVE_MOUNT_BENEATH).is_ok() {
         detach(to)?;
         return Ok(Put::Beneath);
     }

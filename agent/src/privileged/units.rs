@@ -45,7 +45,11 @@ fn mount_unit(mount: &AppName) -> String {
 }
 
 /// Starts the warden's unit, unless it runs.
-pub(super) async fn start_warden(root: &RootConfig, mount: &AppName, folder: &str) -> Result<(), Refusal> {
+pub(super) async fn start_warden(
+    root: &RootConfig,
+    mount: &AppName,
+    folder: &str,
+) -> Result<(), Refusal> {
     let (bus, unit) = (Bus::connect().await?, mount_unit(mount));
     if bus.unit(&unit).await?.is_some_and(|seen| seen.state.exists()) {
         return Ok(());

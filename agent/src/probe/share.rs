@@ -26,11 +26,8 @@ pub struct Said {
 pub fn run() -> ExitCode {
     let mut out = io::stdout();
     for line in io::stdin().lock().lines() {
-        let Ok(ask) = line.map_err(|_| ()).and_then(|line| {
-            serde_json::from_str::<Ask>(&line).map_err(|_| ())
-        }) else {
-            return ExitCode::FAILURE;
-        };
+        let ask = line.ok().and_then(|line| serde_json::from_str::<Ask>(&line).ok());
+        let Some(ask) = ask else { return ExitCode::FAILURE };
         let text = serde_json::to_string(&look(&ask.path)).unwrap_or_default();
         if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
             break;

@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ::http::Request;
+use bytes::Bytes;
 use http_body_util::Full;
 use tokio::net::TcpStream;
 

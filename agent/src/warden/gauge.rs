@@ -67,7 +67,8 @@ impl Gauge {
             Source::Cifs(_) | Source::Nfs(_) => {}
         }
         figures.open_files = driver.and_then(|pid| open_for_writing(pid, &launch.cache));
-        figures.cache_free_mib = disk::space(&launch.cache).ok().map(|space| space.available_bytes >> 20);
+        figures.cache_free_mib =
+            disk::space(&launch.cache).ok().map(|space| space.available_bytes >> 20);
         figures.stranded = self.stranded.look(now.mono, mounts);
         figures
     }

@@ -88,7 +88,9 @@ impl Ground {
             for entry in table.iter().filter(ours).filter(|entry| entry.is_fuse()) {
                 fuse::abort(entry.device.1).map_err(|error| format!("cannot abort: {error}"))?;
             }
-            for entry in table.iter().filter(|entry| entry.at.starts_with(&stage) && entry.at != stage) {
+            for entry in
+                table.iter().filter(|entry| entry.at.starts_with(&stage) && entry.at != stage)
+            {
                 mount::detach(&entry.at).map_err(|error| Chain(&error).to_string())?;
             }
         }
@@ -97,7 +99,8 @@ impl Ground {
 
     /// Whether a dead mount is at the place that must go first: a user cannot put another one beneath it.
     pub(super) fn in_the_way(&self) -> bool {
-        !self.root && table::read().is_ok_and(|all| all.iter().any(|one| one.at == self.launch.place))
+        !self.root
+            && table::read().is_ok_and(|all| all.iter().any(|one| one.at == self.launch.place))
     }
 
     /// Before each driver. Says how many files were saved. Blocking.
@@ -149,7 +152,9 @@ impl Ground {
     /// Nothing of ours is left but the cache and the guarded folder. Blocking.
     pub(super) fn leave(&self) {
         let stage = self.folder.stage();
-        if self.root && let Err(error) = mount::detach(&stage) {
+        if self.root
+            && let Err(error) = mount::detach(&stage)
+        {
             tracing::debug!(error = %Chain(&error), "the stage stays");
         }
         for path in [self.folder.socket(), self.folder.held()] {

@@ -25,8 +25,7 @@ pub(super) enum RescueError {
 pub(super) fn rescue(launch: &Launch) -> Result<u64, RescueError> {
     match &launch.source {
         Source::Rclone(_) => rclone::rescue(&launch.cache),
-        Source::Blobfuse2(_) => Ok(0),
-        // The kernel keeps what is pending in its own memory.
-        Source::Cifs(_) | Source::Nfs(_) => Ok(0),
+        // What blobfuse2 has acknowledged is at the share; the kernel keeps what is pending in its memory.
+        Source::Blobfuse2(_) | Source::Cifs(_) | Source::Nfs(_) => Ok(0),
     }
 }

@@ -11,9 +11,9 @@
 //! put in its place only after it has answered; nothing is unmounted while something is pending, but when the
 //! warden itself must end, and then what is pending stays in the cache for the next one.
 
-mod told;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::time::Duration;
 
@@ -260,7 +260,7 @@ impl State {
                 self.drained(now)
             }
             Event::Order(order) => self.order(now, &order),
-            Event::Unmounted(how) if self.stage == Stage::Unmounting => self.unmounted(now, how),
+            Event::Unmounted(how) if self.stage == Stage::Unmounting => self.unmounted(now, &how),
             Event::Prepared(_) | Event::Put(_) | Event::Unmounted(_) => Vec::new(),
         }
     }
@@ -474,8 +474,8 @@ impl State {
         }
         let fresh = self.figures.as_ref().filter(|figures| figures.at >= drain.since);
         let rests = drain.busy.is_some_and(|tried| now.saturating_sub(tried) < LOOK);
-        let done = |figures: &Box<Figures>| figures.pending.as_ref().is_none_or(|all| all.files == 0);
-        if !rests && fresh.is_some_and(done) {
+        let done = fresh.map(|figures| figures.pending.as_ref().is_none_or(|all| all.files == 0));
+        if !rests && done == Some(true) {
             self.stage = Stage::Unmounting;
             return vec![Effect::Unmount];
         }
@@ -487,7 +487,7 @@ impl State {
         Vec::new()
     }
 
-    fn unmounted(&mut self, now: Duration, how: Unmounted) -> Vec<Effect> {
+    fn unmounted(&mut self, now: Duration, how: &Unmounted) -> Vec<Effect> {
         match how {
             Unmounted::Done => {
                 if let Some(at) = self.places.place.iter().position(|one| *one == self.minor) {
@@ -499,7 +499,12 @@ impl State {
             Unmounted::Busy | Unmounted::Failed(_) => {
                 let over = self.drain.is_some_and(|drain| drain.leave && now >= drain.until);
                 if over {
-                    return self.minor.map(Effect::Abort).into_iter().chain([Effect::Kill]).collect();
+                    return self
+                        .minor
+                        .map(Effect::Abort)
+                        .into_iter()
+                        .chain([Effect::Kill])
+                        .collect();
                 }
                 self.stage = Stage::Up;
                 if let Some(drain) = &mut self.drain {

@@ -223,7 +223,7 @@ impl Warden {
 
     async fn tick(&mut self) {
         let now = clock::since_boot();
-        let work = self.hands.work(self.driver.as_ref(), &self.state);
+        let work = Hands::work(self.driver.as_ref(), &self.state);
         self.step(Event::Tick(work)).await;
         if now.saturating_sub(self.measured) >= self.measure_every {
             self.measure();

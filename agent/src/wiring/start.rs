@@ -136,7 +136,11 @@ pub(super) async fn start(
     } else {
         Privileged::in_process(root.clone())
     };
-    let shares = if settled.invalid.is_none() { config_to_mounts::specs(&root.borrow()) } else { Vec::new() };
+    let shares = if settled.invalid.is_none() {
+        config_to_mounts::specs(&root.borrow())
+    } else {
+        Vec::new()
+    };
     let mounts = mount::spawn(&tasks, &privileged, shares);
     let ground = facts::ground(&tasks, &settled.config, &mounts);
     let apps = apps::spawn(&tasks, store.clone(), privileged.clone(), (specs, ground));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use station_proto::app::AppPhase;
-use stationd::apps::{self, Apps, Ground, Seen, Spec, StartOn, FEATURE};
+use stationd::apps::{self, Apps, FEATURE, Ground, Seen, Spec, StartOn};
 use stationd::base::ids::AppName;
 use stationd::base::tasks::Tasks;
 use stationd::os::process;

@@ -44,6 +44,9 @@ pub enum Verb {
     /// List, start, stop and restart apps, and read their logs
     #[command(subcommand)]
     App(AppVerb),
+    /// Shares: list and show them, take one up anew, bring everything to one and unmount it
+    #[command(subcommand)]
+    Mount(MountVerb),
     /// What the machine is: system, size, cloud, CUDA
     Node,
     /// GPUs, their driver, and who holds their memory
@@ -211,6 +214,30 @@ pub enum AppVerb {
         /// How many lines
         #[arg(long, default_value_t = limits::LOG_TAIL_LINES)]
         lines: usize,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MountVerb {
+    /// Every share, and the local workspace
+    List,
+    /// One of them: what is pending, how it answers, why it was lost
+    Show {
+        #[arg(value_parser = AppName::parse)]
+        name: AppName,
+    },
+    /// Start its driver anew, with the configuration and the credential of now
+    Remount {
+        #[arg(value_parser = AppName::parse)]
+        name: AppName,
+    },
+    /// Bring everything to the share, then unmount it; 1 if something is left after the limit
+    Drain {
+        #[arg(value_parser = AppName::parse)]
+        name: AppName,
+        /// How many seconds to wait
+        #[arg(long, value_name = "S", default_value_t = 600)]
+        limit: u64,
     },
 }
 

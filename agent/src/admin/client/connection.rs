@@ -15,8 +15,8 @@ use crate::os::socket::http::{self as client, HttpError};
 
 /// No answer is larger, streams apart.
 const ANSWER_MAX: usize = 16 * 1024 * 1024;
-/// `down` waits for apps to stop; everything else is quick.
-const DEADLINE: Duration = Duration::from_secs(90);
+/// `down` waits for apps to stop and for shares to be drained; everything else is quick.
+const DEADLINE: Duration = Duration::from_secs(150);
 
 /// A socket that stationd listens on.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Pure: answers of the API as text for a person.
 
 pub(super) mod gpus;
+pub(super) mod mounts;
 pub(super) mod node;
 
 use std::fmt::Write;

@@ -18,7 +18,7 @@ use station_proto::time::Time;
 use super::args::{AppVerb, DoctorPart, Login, Verb};
 use super::screen::{gpus, node};
 use super::words::printable;
-use super::{ClientError, Connection, connection, doctor, screen, tokens};
+use super::{ClientError, Connection, connection, doctor, mounts, screen, tokens};
 use crate::base::conditions::Kind;
 use crate::base::ids::AppName;
 use crate::os::clock;
@@ -52,6 +52,7 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
         Verb::Login(wanted) => login(&station, wanted, printer).await,
         Verb::Token(verb) => tokens::run(&station, verb, printer).await,
         Verb::App(verb) => app(&station, verb, printer).await,
+        Verb::Mount(verb) => mounts::run(&station, verb, printer).await,
         Verb::Node => node(&station, printer).await,
         Verb::Gpu => gpu(&station, printer).await,
         Verb::Doctor { part: None } => doctor::run(&station, printer).await,

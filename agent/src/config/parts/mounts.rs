@@ -126,13 +126,13 @@ fn driver(table: &Reader<'_>, workspace_dir: &Path) -> Option<Driver> {
         "cifs" => cifs(table).map(Source::Cifs),
         _ => nfs(table).map(Source::Nfs),
     };
-    Some(Driver::Share(Share {
+    Some(Driver::Share(Box::new(Share {
         source: source?,
         cache_dir,
         cache_max: cache_max.unwrap_or(CACHE_MAX),
         read_only,
         wait: wait.map_or(WAIT, |found| Duration::from_secs(found.value.unsigned_abs())),
-    }))
+    })))
 }
 
 /// A remote of rclone's own configuration, or a container.
@@ -140,7 +140,15 @@ fn rclone(table: &Reader<'_>) -> Option<Rclone> {
     let Some(remote) = table.text("remote") else {
         return container(table).map(Rclone::Container);
     };
-    for key in ["account", "container", "subdirectory", "endpoint", "authentication", "tenant_id", "client_id"] {
+    for key in [
+        "account",
+        "container",
+        "subdirectory",
+        "endpoint",
+        "authentication",
+        "tenant_id",
+        "client_id",
+    ] {
         let problem = "does not go together with remote";
         table.wrong(key, problem, "remove one of the two; the remote's own file says it");
     }
@@ -150,7 +158,8 @@ fn rclone(table: &Reader<'_>) -> Option<Rclone> {
         !name.is_empty() && name.chars().all(plain) && !name.starts_with(['-', ' '])
     });
     if !good {
-        remote.wrong(format!("{:?} is no remote", remote.value), "write \"NAME:\" or \"NAME:PATH\"");
+        remote
+            .wrong(format!("{:?} is no remote", remote.value), "write \"NAME:\" or \"NAME:PATH\"");
         return None;
     }
     Some(Rclone::Remote { remote: remote.value, config: config? })
@@ -199,7 +208,10 @@ fn below(found: &Found<'_, String>) -> Option<String> {
     if text.split('/').all(part) && !text.contains(char::is_control) {
         return Some(text.to_owned());
     }
-    found.wrong(format!("{:?} is no folder", found.value), "name a folder of the container: \"a/b\"");
+    found.wrong(
+        format!("{:?} is no folder", found.value),
+        "name a folder of the container: \"a/b\"",
+    );
     None
 }
 

@@ -13,7 +13,10 @@ pub struct TableWatch(AsyncFd<File>);
 impl TableWatch {
     pub fn open() -> io::Result<Self> {
         let file = File::open("/proc/self/mountinfo")?;
-        #[expect(unsafe_code, reason = "tokio has no safe way to wait for a descriptor of any kind")]
+        #[expect(
+            unsafe_code,
+            reason = "tokio has no safe way to wait for a descriptor of any kind"
+        )]
         // SAFETY: the file is owned here, stays open until the registration is dropped, and is
         // never exchanged for another.
         let registered = unsafe { AsyncFd::register_with_interest(file, Interest::PRIORITY) };

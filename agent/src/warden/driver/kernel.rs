@@ -14,26 +14,30 @@ pub(super) fn cifs(launch: &Launch, share: &Cifs, given: &Given) -> Plan {
         "nosharesock".to_owned(),
         "mfsymlinks".to_owned(),
         "actimeo=1".to_owned(),
-        // A close() returns when the server has the data.
+        // A `close()` returns when the server has the data.
         "cache=strict".to_owned(),
         format!("uid={},gid={},forceuid,forcegid", launch.uid, launch.gid),
         "file_mode=0700,dir_mode=0700".to_owned(),
     ];
     options.extend(launch.read_only.then(|| "ro".to_owned()));
-    plan(("cifs", &share.share), options, given, given.secret.clone())
+    plan(("cifs", &share.share), &options, given, given.secret.clone())
 }
 
 /// A hard mount: a call waits until the server is back, and nothing that was accepted is dropped.
 pub(super) fn nfs(launch: &Launch, export: &Nfs, given: &Given) -> Plan {
-    let mut options =
-        vec!["vers=4.1".to_owned(), "hard".to_owned(), "proto=tcp".to_owned(), "actimeo=1".to_owned()];
+    let mut options = vec![
+        "vers=4.1".to_owned(),
+        "hard".to_owned(),
+        "proto=tcp".to_owned(),
+        "actimeo=1".to_owned(),
+    ];
     options.extend(launch.read_only.then(|| "ro".to_owned()));
-    plan(("nfs", &export.export), options, given, None)
+    plan(("nfs", &export.export), &options, given, None)
 }
 
 fn plan(
     (kind, source): (&str, &str),
-    options: Vec<String>,
+    options: &[String],
     given: &Given,
     config: Option<String>,
 ) -> Plan {

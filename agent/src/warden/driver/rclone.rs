@@ -1,6 +1,6 @@
 //! rclone: pure. See rclone's documentation of `mount` and of its Azure Blob Storage back end.
 //!
-//! Writes go to the cache first and from there to the share (`--vfs-cache-mode writes`): a close() returns
+//! Writes go to the cache first and from there to the share (`--vfs-cache-mode writes`): a `close()` returns
 //! at once, and what is on its way is in the gauge.
 
 use super::{Given, Plan, environment};
@@ -40,7 +40,7 @@ pub(super) fn plan(launch: &Launch, source: &Rclone, given: &Given) -> Plan {
     flag("config", given.config.display().to_string());
     flag("cache-dir", launch.cache.display().to_string());
     flag("vfs-cache-mode", "writes".to_owned());
-    // From the close() of a file to the begin of its upload: what is saved twice in a row goes once.
+    // From the `close()` of a file to the begin of its upload: what is saved twice in a row goes once.
     flag("vfs-write-back", "1s".to_owned());
     flag("vfs-cache-max-size", format!("{}M", launch.cache_max_mib));
     flag("vfs-cache-max-age", "24h".to_owned());

@@ -69,7 +69,9 @@ fn no_secret_is_an_argument_or_in_the_environment() {
         let shown = format!("{:?} {:?}", plan.arguments, plan.environment);
         assert!(!shown.contains("s3cret"), "{shown}");
         let needs = !matches!(launch.source, Source::Nfs(_))
-            && !plan.config.as_ref().is_some_and(|text| text.contains("msi") || text.contains("env_auth") || text.contains("oauth"));
+            && !plan.config.as_ref().is_some_and(|text| {
+                text.contains("msi") || text.contains("env_auth") || text.contains("oauth")
+            });
         let has = plan.config.is_some_and(|text| text.contains("s3cret"));
         assert_eq!(has, needs, "{:?}", launch.source);
     }
@@ -80,7 +82,10 @@ fn each_driver_mounts_where_it_is_told_and_as_the_user() {
     for launch in all() {
         let plan = plan(&launch, &given());
         let line = plan.arguments.join(" ");
-        assert!(line.contains("/run/s/stage/g1") && line.contains("1000") || plan.program == "mount", "{line}");
+        assert!(
+            line.contains("/run/s/stage/g1") && line.contains("1000") || plan.program == "mount",
+            "{line}"
+        );
         let read_only = Launch { read_only: true, ..launch };
         let line = super::plan(&read_only, &given()).arguments.join(" ");
         assert!(line.contains("--read-only") || line.ends_with(",ro"), "{line}");
@@ -117,8 +122,8 @@ fn a_container_of_azure_is_a_remote_of_rclone() {
         "[share]\ntype = azureblob\nendpoint = http://127.0.0.1:10000/acme\nuse_emulator = true\n\
          account = acme\nkey = s3cret\n"
     );
-    let plain = launch(Source::Rclone(Rclone::Remote { remote: "nas:a/b".into(), config: file() }));
-    let plan = super::plan(&plain, &given());
+    let own = launch(Source::Rclone(Rclone::Remote { remote: "nas:a/b".into(), config: file() }));
+    let plan = super::plan(&own, &given());
     assert_eq!(plan.config.as_deref(), Some("s3cret\n"), "its own file as it is");
     assert_eq!(plan.arguments.get(1).map(String::as_str), Some("nas:a/b"));
 }

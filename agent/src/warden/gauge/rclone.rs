@@ -81,16 +81,17 @@ impl Scanner {
 
     fn count(&self, now: Timestamp, figures: &mut Figures) {
         let mut dirty: Vec<(&PathBuf, Timestamp)> = Vec::new();
-        dirty.extend(self.seen.iter().filter(|(_, one)| one.dirty).map(|(at, one)| (at, one.since)));
+        dirty
+            .extend(self.seen.iter().filter(|(_, one)| one.dirty).map(|(at, one)| (at, one.since)));
         dirty.sort_by_key(|(_, since)| *since);
         let size = |meta: &Path| {
             let data = self.folders.data_of(meta)?;
             fs::metadata(data).ok().map(|found| found.len())
         };
         let bytes = dirty.iter().filter_map(|(meta, _)| size(meta)).sum();
-        let oldest = dirty.first().and_then(|(_, since)| {
-            u64::try_from(now.duration_since(*since).as_millis()).ok()
-        });
+        let oldest = dirty
+            .first()
+            .and_then(|(_, since)| u64::try_from(now.duration_since(*since).as_millis()).ok());
         figures.files = dirty
             .iter()
             .take(LISTED)

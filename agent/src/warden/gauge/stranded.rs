@@ -36,7 +36,8 @@ impl Scanner {
                 table::read().unwrap_or_default().iter().map(|entry| entry.id).collect();
             let gone: BTreeSet<u64> = ours.difference(&there).copied().collect();
             let all = if gone.is_empty() { Vec::new() } else { process::all() };
-            let stranded = all.into_iter().filter(|pid| on(*pid).is_some_and(|id| gone.contains(&id)));
+            let stranded =
+                all.into_iter().filter(|pid| on(*pid).is_some_and(|id| gone.contains(&id)));
             self.found = stranded
                 .take(LISTED)
                 .map(|pid| Stranded { pid, command: process::command_line(pid).join(" ") })

@@ -186,9 +186,8 @@ fn anything() -> impl Strategy<Value = Event> {
         any::<bool>().prop_map(|good| Event::Prepared(if good { Ok(1) } else { Err("no".into()) })),
         (prop::option::of(minor), place)
             .prop_map(|(staged, place)| Event::Table(Places { staged, place })),
-        (spot, answer).prop_map(|(spot, answer)| {
-            Event::Answered(spot, answer, Duration::from_millis(1))
-        }),
+        (spot, answer)
+            .prop_map(|(spot, answer)| { Event::Answered(spot, answer, Duration::from_millis(1)) }),
         (0_u64..2, 0_u64..3)
             .prop_map(|(waiting, done)| Event::Tick(Work { waiting: Some(waiting), done })),
         any::<bool>().prop_map(|good| {

@@ -28,7 +28,8 @@ pub(super) fn serve(tasks: &Tasks, listener: UnixListener, client: u32, ends: En
                 tokio::time::sleep(limits::ACCEPT_PAUSE).await;
                 continue;
             };
-            let knows = socket::peer(&stream).is_ok_and(|peer| [own, client, 0].contains(&peer.uid));
+            let knows =
+                socket::peer(&stream).is_ok_and(|peer| [own, client, 0].contains(&peer.uid));
             let Some(place) = Arc::clone(&free).try_acquire_owned().ok().filter(|_| knows) else {
                 continue;
             };

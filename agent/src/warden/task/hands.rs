@@ -17,9 +17,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::base::chain::Chain;
 use crate::base::tasks::Tasks;
 use crate::os::command::{self, Program};
-use crate::os::mount::{self, fuse};
-use crate::os::process::Stat;
 use crate::os::file;
+use crate::os::mount::{self, Want, fuse};
+use crate::os::process::Stat;
 use crate::warden::backend::Address;
 use crate::warden::driver::{self, Given};
 use crate::warden::files::{Login, Rclone, Source};
@@ -111,7 +111,9 @@ pub(super) async fn heard(driver: &mut Option<Driver>) -> Heard {
 }
 
 /// Does something that may take long on a thread of its own.
-pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     let (tell, told) = oneshot::channel();
     let thread = std::thread::Builder::new().name("aside".to_owned());
     thread.spawn(move || drop(tell.send(work()))).ok()?;
@@ -189,7 +191,7 @@ impl Hands {
         }
         self.beside(async move {
             let put = aside(move || {
-                let put = mount::put(&at, &place, old, beneath());
+                let put = mount::put(&at, &place, old.then(want));
                 // The driver's configuration and this folder are all that is left on the stage.
                 drop(fs::remove_dir(&at));
                 put.map_err(|error| Chain(&error).to_string())
@@ -228,9 +230,7 @@ impl Hands {
             let mut gauge = gauge.lock().unwrap_or_else(PoisonError::into_inner);
             gauge.look(&launch, driver, &mounts)
         };
-        self.beside(async move {
-            Event::Figures(Box::new(aside(look).await.unwrap_or_default()))
-        });
+        self.beside(async move { Event::Figures(Box::new(aside(look).await.unwrap_or_default())) });
         true
     }
 
@@ -247,7 +247,7 @@ impl Hands {
     }
 
     /// What the driver has done so far.
-    pub(super) fn work(&self, driver: Option<&Driver>, state: &State) -> Work {
+    pub(super) fn work(driver: Option<&Driver>, state: &State) -> Work {
         let waiting = state.minor().and_then(fuse::waiting);
         let Some(driver) = driver else { return Work { waiting, done: 0 } };
         let cpu = Stat::read(driver.pid).map_or(0, |stat| stat.cpu_ticks);
@@ -256,14 +256,15 @@ impl Hands {
 }
 
 /// Whether the kernel is to put a healed mount beneath the dead one; tests say no, as older kernels do.
-fn beneath() -> bool {
-    std::env::var_os("STATIOND_MOUNT_ON_TOP").is_none()
+fn want() -> Want {
+    if std::env::var_os("STATIOND_MOUNT_ON_TOP").is_some() { Want::OnTop } else { Want::Beneath }
 }
 
 /// What the process has read and written; see `proc_pid_io(5)`.
 fn bytes(pid: i32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    let values = text.lines().take(2).filter_map(|line| line.split_once(": ")?.1.parse::<u64>().ok());
+    let values =
+        text.lines().take(2).filter_map(|line| line.split_once(": ")?.1.parse::<u64>().ok());
     values.sum()
 }
 

@@ -110,16 +110,14 @@ impl Control for Parts {
 
     fn remount(&self, name: &str) -> Answer<()> {
         let (mounts, name) = (self.mounts.clone(), name.to_owned());
-        Box::pin(async move {
-            mounts.remount(&name).await.map_err(|error| mount_refused(&error))
-        })
+        Box::pin(async move { mounts.remount(&name).await.map_err(|error| mount_refused(&error)) })
     }
 
     fn drain(&self, name: &str, limit: Duration) -> Answer<DrainOutcome> {
         let (mounts, name) = (self.mounts.clone(), name.to_owned());
-        Box::pin(async move {
-            mounts.drain(&name, limit).await.map_err(|error| mount_refused(&error))
-        })
+        Box::pin(
+            async move { mounts.drain(&name, limit).await.map_err(|error| mount_refused(&error)) },
+        )
     }
 
     fn gpu_calls(&self) -> Answer<Vec<GpuCall>> {
@@ -251,7 +249,9 @@ async fn rest(privileged: &Privileged) {
 fn mount_refused(error: &MountsError) -> Box<Problem> {
     let detail = Chain(error).to_string();
     let (status, kind, title) = match error {
-        MountsError::Unknown { .. } => (StatusCode::NOT_FOUND, "no-such-mount", "there is no such share"),
+        MountsError::Unknown { .. } => {
+            (StatusCode::NOT_FOUND, "no-such-mount", "there is no such share")
+        }
         MountsError::Local { .. } => {
             (StatusCode::CONFLICT, "local-folder", "the workspace is a local folder")
         }

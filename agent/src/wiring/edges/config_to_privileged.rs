@@ -65,9 +65,10 @@ pub(in crate::wiring) fn root_config(
 
 /// Whether apps work on a share.
 pub(in crate::wiring) fn is_share(config: &Config) -> bool {
-    config.mounts.iter().any(|mount| {
-        mount.name.as_str() == WORKSPACE && matches!(mount.driver, Driver::Share(_))
-    })
+    config
+        .mounts
+        .iter()
+        .any(|mount| mount.name.as_str() == WORKSPACE && matches!(mount.driver, Driver::Share(_)))
 }
 
 /// Where wardens have their folders.

@@ -5,8 +5,8 @@ use station_proto::condition::Truth;
 use station_proto::mount::MountPhase;
 
 use crate::heartbeat::{self, Workspace};
-use crate::mount::view::{self, Finding};
 use crate::mount::Seen;
+use crate::mount::view::{self, Finding};
 
 pub(in crate::wiring) fn finding(found: Finding) -> heartbeat::Finding {
     heartbeat::Finding {
@@ -22,7 +22,8 @@ pub(in crate::wiring) fn finding(found: Finding) -> heartbeat::Finding {
 /// Whether the user can work on the share: one that comes up for the first time is not known yet.
 pub(in crate::wiring) fn workspace(seen: &Seen) -> Workspace {
     let phase = view::mount(seen).phase;
-    let begins = matches!(phase, MountPhase::Unknown | MountPhase::Preparing | MountPhase::Starting);
+    let begins =
+        matches!(phase, MountPhase::Unknown | MountPhase::Preparing | MountPhase::Starting);
     match (seen.ready(), begins && seen.silent.is_none()) {
         (true, _) => Workspace::Usable,
         (false, true) => Workspace::Unknown,

@@ -40,7 +40,8 @@ pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) {
     common.tasks.part("facts-mounts", async move {
         loop {
             let latest = seen.borrow_and_update().clone();
-            let found: Vec<_> = latest.iter().flat_map(view::findings).map(mount_to_heartbeat::finding).collect();
+            let found: Vec<_> =
+                latest.iter().flat_map(view::findings).map(mount_to_heartbeat::finding).collect();
             let workspace = latest.iter().find(|one| one.name.as_str() == WORKSPACE);
             let workspace = workspace.map(mount_to_heartbeat::workspace);
             to.send_if_modified(|facts| {

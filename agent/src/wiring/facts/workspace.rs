@@ -8,9 +8,9 @@ use station_proto::mount::{Mount, MountPhase};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::mounts;
 use crate::heartbeat::{self, Facts};
 use crate::probe::{Look, Probe};
-use super::mounts;
 use crate::wiring::edges::config_to_privileged;
 use crate::wiring::start::Common;
 
@@ -53,7 +53,7 @@ struct Workspace {
 impl Workspace {
     fn new(common: &Common<'_>) -> Self {
         let settled = &common.settled.config;
-        let path = config_to_privileged::workspace(settled, &common.outside.paths).to_owned();
+        let path = config_to_privileged::workspace(settled, &common.outside.paths);
         Self { path, probe: super::probe(common.outside), was_there: false }
     }
 
