@@ -29,8 +29,8 @@ impl Cache {
     }
 }
 
-fn put(path: PathBuf, content: impl AsRef<[u8]>) -> Result<(), file::FileError> {
-    file::write_atomic(&path, content.as_ref(), 0o600)
+fn put(path: &Path, content: impl AsRef<[u8]>) -> Result<(), file::FileError> {
+    file::write_atomic(path, content.as_ref(), 0o600)
 }
 
 const CLEAN: &str = r#"{"ModTime":"2026-11-28T10:00:00Z","ATime":"2026-11-28T10:00:00Z","Size":4,
@@ -39,8 +39,8 @@ const CLEAN: &str = r#"{"ModTime":"2026-11-28T10:00:00Z","ATime":"2026-11-28T10:
 #[test]
 fn a_file_with_a_good_description_is_left_alone() {
     let cache = Cache::new();
-    put(cache.data("a"), "1234").unwrap();
-    put(cache.meta("a"), CLEAN).unwrap();
+    put(&cache.data("a"), "1234").unwrap();
+    put(&cache.meta("a"), CLEAN).unwrap();
     assert_eq!(cache.rescue(), 0);
     assert_eq!(fs::read_to_string(cache.meta("a")).unwrap(), CLEAN);
 }
@@ -48,8 +48,8 @@ fn a_file_with_a_good_description_is_left_alone() {
 #[test]
 fn a_file_without_one_is_to_be_uploaded_whole() {
     let cache = Cache::new();
-    put(cache.data("a"), "1234").unwrap();
-    put(cache.data("empty"), "").unwrap();
+    put(&cache.data("a"), "1234").unwrap();
+    put(&cache.data("empty"), "").unwrap();
     assert_eq!(cache.rescue(), 2);
     let meta = Meta::read(&cache.meta("a")).unwrap();
     assert!(meta.dirty && meta.size == 4);
@@ -66,7 +66,7 @@ fn one_with_holes_goes_beside_and_never_over_the_old_one() {
     file.seek(io::SeekFrom::Start(1 << 20)).unwrap();
     file.write_all(b"new end").unwrap();
     drop(file);
-    put(cache.meta("model.bin"), "").unwrap();
+    put(&cache.meta("model.bin"), "").unwrap();
     assert_eq!(cache.rescue(), 1);
     assert!(!cache.data("model.bin").exists() && !cache.meta("model.bin").exists());
     let name = fs::read_dir(cache.data("")).unwrap().next().unwrap().unwrap().file_name();
@@ -90,8 +90,8 @@ proptest! {
     fn no_prefix_of_a_write_loses_a_file(cut in 0_usize..=CLEAN.len(), data in "[a-z]{0,40}") {
         let cache = Cache::new();
         let dirty = CLEAN.replace("false", "true").replace("\"Size\":4", &format!("\"Size\":{}", data.len()));
-        put(cache.data("a"), &data).unwrap();
-        put(cache.meta("a"), dirty.get(..cut.min(dirty.len())).unwrap()).unwrap();
+        put(&cache.data("a"), &data).unwrap();
+        put(&cache.meta("a"), dirty.get(..cut.min(dirty.len())).unwrap()).unwrap();
         cache.rescue();
         let meta = Meta::read(&cache.meta("a")).unwrap();
         prop_assert!(meta.dirty);
