@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use station_proto::api::{DownReport, LoginLink};
@@ -11,6 +12,7 @@ use station_proto::condition::Condition;
 use station_proto::gpu::{GpuCall, GpuSample, Gpus};
 use station_proto::heartbeat::{Heartbeat, Status};
 use station_proto::history::History;
+use station_proto::mount::{DrainOutcome, MountDetail, MountSample};
 use station_proto::problem::Problem;
 use station_proto::time::Time;
 use station_proto::token::{NewToken, Token, TokenRequest};
@@ -181,6 +183,22 @@ impl Control for Nothing {
 
     fn gpu_samples(&self) -> Vec<GpuSample> {
         self.0.clone()
+    }
+
+    fn mount_samples(&self) -> Vec<MountSample> {
+        Vec::new()
+    }
+
+    fn mount(&self, _: &str) -> Result<MountDetail, Box<Problem>> {
+        Err(no_such_app("none"))
+    }
+
+    fn remount(&self, _: &str) -> Answer<()> {
+        nobody()
+    }
+
+    fn drain(&self, _: &str, _: Duration) -> Answer<DrainOutcome> {
+        nobody()
     }
 
     fn gpu_calls(&self) -> Answer<Vec<GpuCall>> {
