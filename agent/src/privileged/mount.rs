@@ -34,7 +34,7 @@ pub(super) async fn start(root: &RootConfig, mount: &MountRoot) -> Result<(), Re
     let program = Program {
         program: root.keeper.clone(),
         arguments: ["warden", "--dir", &dir].map(str::to_owned).to_vec(),
-        environment: passed_on(root),
+        environment: passed_on(),
         folder: "/".into(),
         account: None,
     };
@@ -42,11 +42,9 @@ pub(super) async fn start(root: &RootConfig, mount: &MountRoot) -> Result<(), Re
     command::start_keeper(&program, log).map(drop).map_err(|error| failed(&error))
 }
 
-/// Tests put older kernels in this one's place.
-fn passed_on(root: &RootConfig) -> BTreeMap<String, String> {
-    let of = |(name, _): &(&String, &String)| name.starts_with("STATIOND_MOUNT_");
-    let passed = root.environment.iter().filter(of);
-    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
+/// Tests put older kernels and other drivers in the place of what is here.
+fn passed_on() -> BTreeMap<String, String> {
+    std::env::vars().filter(|(name, _)| name.starts_with("STATIOND_MOUNT_")).collect()
 }
 
 /// Ends it by force.

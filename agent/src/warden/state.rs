@@ -308,6 +308,8 @@ impl State {
         match (self.stage, at, answer) {
             (Stage::Starting { .. }, Spot::Stage, Answer::Good) => {
                 self.stage = Stage::Putting;
+                // The table may show it in its place before we are told that it is there.
+                self.minor = self.places.staged.take();
                 vec![Effect::Put { old: !self.places.place.is_empty() }]
             }
             (Stage::Starting { .. }, Spot::Stage, Answer::Failed(errno)) => {
@@ -369,9 +371,10 @@ impl State {
         }
         self.stage = Stage::Up;
         self.problem = None;
-        self.minor = self.places.staged.take();
-        // Until the table is read again.
-        self.places.place.push(self.minor);
+        if !self.places.place.contains(&self.minor) {
+            // Until the table is read again.
+            self.places.place.push(self.minor);
+        }
         self.up_since = Some(now);
         self.looked = now;
         self.work.1 = now;

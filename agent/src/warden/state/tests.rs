@@ -39,8 +39,12 @@ impl Desk {
         assert_eq!(self.step(Event::Table(places)), [Effect::Look(Spot::Stage)]);
         let good = Event::Answered(Spot::Stage, Answer::Good, Duration::from_millis(1));
         assert_eq!(self.step(good), [Effect::Put { old: !below.is_empty() }]);
-        assert_eq!(self.step(Event::Put(Ok(Put::First))), [Effect::Measure]);
+        // The kernel may be faster with its table than we are with the news.
         let places = Places { staged: None, place: vec![Some(minor)] };
+        if self.now % 2 == 0 {
+            assert_eq!(self.step(Event::Table(places.clone())), []);
+        }
+        assert_eq!(self.step(Event::Put(Ok(Put::First))), [Effect::Measure]);
         assert_eq!(self.step(Event::Table(places)), []);
         assert!(self.state.is_up() && !self.state.covered());
     }
