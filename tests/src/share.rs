@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use http::Method;
 use nix::sys::signal::Signal;
 use station_proto::mount::{MountDetail, MountPhase};
-use stationd::os::mount::{self, table};
+use stationd::os::machine::mount::{self, table};
 use stationd::os::process::signal;
 
 use crate::process;

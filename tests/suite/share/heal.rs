@@ -125,17 +125,17 @@ fn write_atomic_plain(path: &Path, content: &str) -> Result<()> {
 async fn what_somebody_unmounts_comes_back_and_what_covers_it_is_told() -> Result<()> {
     let Some((_azurite, station)) = super::station(App::None, "").await? else { return Ok(()) };
     let place = station.share(NAME);
-    stationd::os::mount::detach(&place)?;
+    stationd::os::machine::mount::detach(&place)?;
     station.mounted(NAME, 2).await?;
     ensure!(layers(&place)? == 1);
     let other = station.home().join("other");
-    stationd::os::mount::stage(&other)?;
-    stationd::os::mount::bind(&other, &place)?;
+    stationd::os::machine::mount::stage(&other)?;
+    stationd::os::machine::mount::bind(&other, &place)?;
     let covered = |heartbeat: &station_proto::heartbeat::Heartbeat| {
         heartbeat.status.conditions.iter().any(|one| one.kind == "MountCovered")
     };
     station.wait_for("MountCovered", share::COMES, covered).await?;
-    stationd::os::mount::detach(&place)?;
+    stationd::os::machine::mount::detach(&place)?;
     station.wait_for("uncovered", share::COMES, |heartbeat| !covered(heartbeat)).await?;
     ensure!(station.mount(NAME).await?.mount.generation == 2);
     Ok(())

@@ -1,3 +1,5 @@
+//! Histories of a warden: some by name, and any.
+
 use proptest::prelude::*;
 
 use super::*;
