@@ -2,6 +2,7 @@
 //! mount; and what tests do to them.
 
 mod azurite;
+mod delay;
 mod writers;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::process;
 use crate::station::Station;
 
 pub use azurite::Azurite;
+pub use delay::Delay;
 pub use writers::{Writers, lost};
 
 /// What `skip` says where there is none.

@@ -14,14 +14,19 @@ const PLACE: &str = "/mnt/stationd/workspace";
 const STORAGE: &str = "/srv/storage";
 
 async fn mounted(machine: &Machine, generation: u64) -> MountDetail {
-    process::eventually_async("the share", SOON, || async {
+    let mounted = process::eventually_async("the share", SOON, || async {
         let path = "/v1/mounts/workspace";
         let answer = machine.admin.admin(http::Method::GET, path, "").await.ok()?;
         let detail: MountDetail = serde_json::from_slice(answer.body()).ok()?;
         (detail.mount.ready && detail.mount.generation >= generation).then_some(detail)
-    })
-    .await
-    .unwrap()
+    });
+    match mounted.await {
+        Ok(detail) => detail,
+        Err(error) => {
+            let said = machine.run("stationctl mount list; journalctl --no-pager -n 60").await;
+            panic!("{error}: {}", said.map(|said| said.all()).unwrap_or_default());
+        }
+    }
 }
 
 async fn machine() -> Result<Machine> {
