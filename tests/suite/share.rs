@@ -2,6 +2,7 @@
 
 mod ends;
 mod heal;
+mod others;
 mod stand;
 
 use anyhow::Result;

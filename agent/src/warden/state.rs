@@ -407,15 +407,19 @@ impl State {
         self.looking = None;
         self.answer = None;
         self.up_since = None;
-        let mut effects: Vec<Effect> = minor.map(Effect::Abort).into_iter().collect();
         if self.pid.is_none() {
-            effects.extend(self.again(now, why));
-            return effects;
+            let again = self.again(now, why);
+            return minor.map(Effect::Abort).into_iter().chain(again).collect();
         }
         self.problem = Some(why);
         self.stage = Stage::Breaking;
-        effects.push(Effect::Kill);
-        effects
+        self.break_off(minor)
+    }
+
+    /// Killed first: a driver that hears of the abort ends in its own way, and blobfuse2 empties its cache
+    /// then. The abort is for whoever waits for it.
+    fn break_off(&self, minor: Option<u32>) -> Vec<Effect> {
+        [Effect::Kill].into_iter().chain(minor.map(Effect::Abort)).collect()
     }
 
     fn again(&mut self, now: Duration, why: String) -> Vec<Effect> {
