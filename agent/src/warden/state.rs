@@ -413,12 +413,12 @@ impl State {
         }
         self.problem = Some(why);
         self.stage = Stage::Breaking;
-        self.break_off(minor)
+        Self::break_off(minor)
     }
 
     /// Killed first: a driver that hears of the abort ends in its own way, and blobfuse2 empties its cache
     /// then. The abort is for whoever waits for it.
-    fn break_off(&self, minor: Option<u32>) -> Vec<Effect> {
+    fn break_off(minor: Option<u32>) -> Vec<Effect> {
         [Effect::Kill].into_iter().chain(minor.map(Effect::Abort)).collect()
     }
 

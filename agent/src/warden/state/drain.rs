@@ -56,7 +56,7 @@ impl State {
         if now >= drain.until && drain.leave {
             // What is pending stays in the cache, and the next warden saves it.
             self.stage = Stage::Unmounting;
-            return self.break_off(self.minor);
+            return Self::break_off(self.minor);
         }
         Vec::new()
     }
@@ -73,7 +73,7 @@ impl State {
             Unmounted::Busy | Unmounted::Failed(_) => {
                 let over = self.drain.is_some_and(|drain| drain.leave && now >= drain.until);
                 if over {
-                    return self.break_off(self.minor);
+                    return Self::break_off(self.minor);
                 }
                 self.stage = Stage::Up;
                 if let Some(drain) = &mut self.drain {
