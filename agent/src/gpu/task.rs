@@ -10,9 +10,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::asleep::Sleepers;
 use super::state::{Effect, Event, State};
 use super::xid::line;
-use super::{Latencies, Seen, files, view};
+use super::{Config, Latencies, Seen, files, view};
 use crate::base::chain::Chain;
 use crate::base::moment::Moment;
 use crate::base::tasks::pulse::Pulse;
@@ -27,6 +28,7 @@ const LOOK: Duration = Duration::from_secs(5);
 pub(super) struct Task {
     probe: Probe,
     state: State,
+    sleepers: Sleepers,
     publish: watch::Sender<Arc<Seen>>,
     child: Option<Child>,
     waiting: Option<Latencies>,
@@ -78,6 +80,7 @@ pub(super) async fn run(
             // cancel-safe: a tick that was not taken comes again
             _ = tick.tick() => {
                 task.step(Event::Files(files::read())).await;
+                task.look_for_stuck().await;
                 task.step(Event::Tick).await;
             }
             // cancel-safe: what was read of a line stays in the reader
@@ -95,8 +98,18 @@ pub(super) async fn run(
 }
 
 impl Task {
-    pub(super) fn new(probe: Probe, publish: watch::Sender<Arc<Seen>>) -> Self {
-        Self { probe, state: State::default(), publish, child: None, waiting: None }
+    pub(super) fn new(config: Config, probe: Probe, publish: watch::Sender<Arc<Seen>>) -> Self {
+        let state = State::expecting(config.expected);
+        let sleepers = Sleepers::default();
+        Self { probe, state, sleepers, publish, child: None, waiting: None }
+    }
+
+    /// Without a driver there is nothing to be stuck in.
+    async fn look_for_stuck(&mut self) {
+        if let Some(listed) = self.state.users() {
+            let asleep = self.sleepers.look(clock::since_boot(), listed);
+            self.step(Event::Asleep(asleep)).await;
+        }
     }
 
     async fn heard(&mut self, line: Option<String>) {

@@ -27,9 +27,7 @@ const PROCESS: &[Figure<Figures>] = &[
     gauge("process_resident_memory", Some("bytes"), "Memory of the process", |one| {
         one.usage.resident_bytes.map(whole)
     }),
-    gauge("process_open_fds", None, "Open file descriptors", |one| {
-        one.open_files.map(whole)
-    }),
+    gauge("process_open_fds", None, "Open file descriptors", |one| one.open_files.map(whole)),
     gauge("process_max_fds", None, "File descriptors that may be open", |one| {
         Some(whole(one.max_files))
     }),

@@ -169,3 +169,46 @@ pub(super) fn say(said: &impl serde::Serialize) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(&line).and_then(|()| out.flush())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::file::write_atomic;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Says its number; ends after a word, in the middle of an answer, or never.
+    const PROGRAM: &str = "#!/bin/sh\nwhile read -r word; do\ncase $word in\n\
+        last) echo $$; echo; exit ;;\nhalf) echo half; exit ;;\nhang) exec sleep 600 ;;\n\
+        *) echo $$; echo ;;\nesac\ndone\n";
+
+    async fn whole(lasting: &mut Lasting, program: &Path, word: &str) -> String {
+        match lasting.ask(program, word, LONG).await {
+            Answer::Whole(lines) => lines.concat(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_process_answers_for_good_and_a_lost_one_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        write_atomic(&program, PROGRAM.as_bytes(), 0o755).unwrap();
+        let mut lasting = Lasting::new("look");
+        let first = whole(&mut lasting, &program, "look").await;
+        assert_eq!(whole(&mut lasting, &program, "last").await, first, "the same process");
+        let second = whole(&mut lasting, &program, "look").await;
+        assert_ne!(second, first, "one that ended in between is replaced, and nobody notices");
+        let Answer::Part(lines, None) = lasting.ask(&program, "half", LONG).await else { panic!() };
+        assert_eq!(lines, ["half"]);
+        let short = Duration::from_millis(300);
+        let Answer::Part(lines, None) = lasting.ask(&program, "hang", short).await else {
+            panic!()
+        };
+        assert!(lines.is_empty(), "{lines:?}");
+        whole(&mut lasting, &program, "look").await;
+        let nowhere = folder.path().join("nowhere");
+        let nobody = Lasting::new("look").ask(&nowhere, "look", LONG).await;
+        assert!(matches!(nobody, Answer::Nobody), "{nobody:?}");
+    }
+}

@@ -45,7 +45,8 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_come_in_order_and_their_size_is_known() {
-        let of = |all: &[&'static str]| Pieces::new(all.iter().map(|one| Bytes::from(*one)).collect());
+        let of =
+            |all: &[&'static str]| Pieces::new(all.iter().map(|one| Bytes::from(*one)).collect());
         assert_eq!(of(&["ab", "", "c"]).size_hint().exact(), Some(3));
         assert!(of(&["", ""]).is_end_stream());
         let body = axum::body::Body::new(of(&["ab", "", "c"]));

@@ -18,7 +18,8 @@ pub struct Usage {
 /// The usage of this moment.
 pub fn own() -> Usage {
     let time = getrusage(UsageWho::RUSAGE_SELF).ok();
-    let time = time.and_then(|one| duration(one.user_time())?.checked_add(duration(one.system_time())?));
+    let time =
+        time.and_then(|one| duration(one.user_time())?.checked_add(duration(one.system_time())?));
     // The second number of `proc_pid_statm(5)`, in pages; the whole `stat` takes several times as long.
     let statm = fs::read_to_string("/proc/self/statm").ok();
     let pages = statm.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
