@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join;
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use super::{CommandError, Program, prepared};
 use crate::base::limits;
@@ -48,8 +48,10 @@ pub async fn run_as(
     let mut child = command.spawn().map_err(fail)?;
     // Declared after the child, so that it is dropped first: the pid is still ours then.
     let mut session = Session::of(&child);
+    // Open for as long as it may end in order: a shell that cannot write does not get to its trap.
+    let mut outputs = (child.stdout.take(), child.stderr.take());
     let whole = async {
-        let (stdout, stderr) = listen(&mut child, &session, enough).await;
+        let (stdout, stderr) = listen(&mut outputs, &session, enough).await;
         if stdout.len().max(stderr.len()) > limits::COMMAND_OUTPUT {
             return Err(CommandError::TooMuch { program: program.program.clone() });
         }
@@ -67,16 +69,15 @@ pub async fn run_as(
 
 /// Reads both outputs until the program has ended, printed too much, or printed enough.
 async fn listen(
-    child: &mut Child,
+    (out, err): &mut (Option<ChildStdout>, Option<ChildStderr>),
     session: &Session,
     enough: impl Fn(&[u8]) -> bool,
 ) -> (Vec<u8>, Vec<u8>) {
-    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     loop {
         // Asked before the reading, so that nothing is missed of what it printed.
         let ended = session.ended();
-        join(more(&mut out, &mut stdout), more(&mut err, &mut stderr)).await;
+        join(more(out, &mut stdout), more(err, &mut stderr)).await;
         let too_much = stdout.len().max(stderr.len()) > limits::COMMAND_OUTPUT;
         if ended || too_much || enough(&stdout) {
             return (stdout, stderr);
