@@ -79,7 +79,7 @@ pub(super) async fn run(
             () = pulse.sign() => {}
             // cancel-safe: a tick that was not taken comes again
             _ = tick.tick() => {
-                task.step(Event::Files(files::read())).await;
+                task.advance(Event::Files(files::read())).await;
                 task.look_for_stuck().await;
                 task.step(Event::Tick).await;
             }
@@ -108,7 +108,7 @@ impl Task {
     async fn look_for_stuck(&mut self) {
         if let Some(listed) = self.state.users() {
             let asleep = self.sleepers.look(clock::since_boot(), listed);
-            self.step(Event::Asleep(asleep)).await;
+            self.advance(Event::Asleep(asleep)).await;
         }
     }
 
@@ -141,6 +141,19 @@ impl Task {
     }
 
     async fn step(&mut self, event: Event) {
+        self.advance(event).await;
+        let seen = view::seen(&self.state, clock::now());
+        self.publish.send_if_modified(|before| {
+            let changed = **before != seen;
+            if changed {
+                *before = Arc::new(seen);
+            }
+            changed
+        });
+    }
+
+    /// Without showing it: another event follows at once.
+    async fn advance(&mut self, event: Event) {
         let effects = self.state.step(clock::now(), event);
         for effect in effects {
             match effect {
@@ -159,13 +172,5 @@ impl Task {
                 },
             }
         }
-        let seen = view::seen(&self.state, clock::now());
-        self.publish.send_if_modified(|before| {
-            let changed = **before != seen;
-            if changed {
-                *before = Arc::new(seen);
-            }
-            changed
-        });
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 const VARIABLE: &str = "STATIOND_FAKE_NVML";
 const LOOK: Duration = Duration::from_millis(20);
 /// How often an event is looked for. NVIDIA's library waits in the kernel, so this is to cost nothing.
-const LOOK_FOR_EVENT: Duration = Duration::from_millis(200);
+const LOOK_FOR_EVENT: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct Script {
