@@ -44,6 +44,7 @@ use crate::base::limits;
 use crate::base::moment::Moment;
 use crate::base::tasks::Tasks;
 use crate::heartbeat::Ledger;
+use crate::metrics::{Scraped, Wanted};
 use crate::store::Store;
 
 /// An answer that takes its time.
@@ -78,7 +79,7 @@ pub trait Control: Send + Sync {
     /// Stops every app, then the daemon.
     fn down(&self) -> Answer<DownReport>;
     /// The Prometheus text of this moment.
-    fn metrics(&self) -> String;
+    fn metrics(&self, wanted: Wanted) -> Scraped;
     /// The last so many steps of a few figures.
     fn history(&self, steps: usize) -> History;
 }

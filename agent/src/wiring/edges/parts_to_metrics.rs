@@ -8,7 +8,7 @@ use station_proto::history::History as Remembered;
 use crate::base::tasks::Tasks;
 use crate::gpu;
 use crate::metrics::history::{self, History};
-use crate::metrics::{Metrics, Shown};
+use crate::metrics::{Metrics, Scraped, Shown, Wanted};
 use crate::os::clock;
 use crate::wiring::start::Shown as Published;
 
@@ -48,12 +48,13 @@ impl Recorder {
     }
 
     /// The text that Prometheus reads.
-    pub(in crate::wiring) fn text(&self) -> String {
+    pub(in crate::wiring) fn scrape(&self, wanted: Wanted) -> Scraped {
         let status = self.published.status.borrow().clone();
         let samples = self.published.samples.borrow().clone();
         let seen = self.gpus.borrow().clone();
         let edition = (status.seq, samples.as_ref().map(|one| one.at), seen.gpus.at);
-        self.metrics.text(edition, || Shown { status, samples, gpus: seen.gpus.clone() })
+        let shown = || Shown { status, samples, gpus: seen.gpus.clone() };
+        self.metrics.scrape(edition, wanted, shown)
     }
 
     pub(in crate::wiring) fn history(&self, steps: usize) -> Remembered {
