@@ -171,7 +171,8 @@ fn add(text: &mut String, registry: &Registry) {
 
 impl Collector for Shown {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        status::encode(&self.status, &mut encoder)?;
+        let mounts = self.samples.as_ref().map(|samples| samples.mounts.as_slice());
+        status::encode(&self.status, mounts.unwrap_or_default(), &mut encoder)?;
         if let Some(samples) = &self.samples {
             host::encode(samples, &mut encoder)?;
         }

@@ -135,6 +135,9 @@ async fn what_somebody_unmounts_comes_back_and_what_covers_it_is_told() -> Resul
         heartbeat.status.conditions.iter().any(|one| one.kind == "MountCovered")
     };
     station.wait_for("MountCovered", share::COMES, covered).await?;
+    let doctor = station.ctl(&["doctor", "mount"]).await?;
+    let (below, over) = (doctor.stdout.find("fuse.rclone of"), doctor.stdout.find("tmpfs of"));
+    ensure!(below.is_some() && below < over, "{}", doctor.all());
     stationd::os::machine::mount::detach(&place)?;
     station.wait_for("uncovered", share::COMES, |heartbeat| !covered(heartbeat)).await?;
     ensure!(station.mount(NAME).await?.mount.generation == 2);

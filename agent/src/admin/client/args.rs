@@ -100,6 +100,8 @@ pub enum Verb {
 pub enum DoctorPart {
     /// Every value of the GPUs, and how long each call of their driver takes
     Gpu,
+    /// Every share: what is pending, how it answers, what lies at its place
+    Mount,
 }
 
 /// What a process of its own tries.

@@ -60,6 +60,9 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
         Verb::Gpu => gpu(&station, printer).await,
         Verb::Doctor { part: None, .. } => doctor::run(&station, printer).await,
         Verb::Doctor { part: Some(DoctorPart::Gpu), .. } => doctor_gpu(&station, printer).await,
+        Verb::Doctor { part: Some(DoctorPart::Mount), .. } => {
+            mounts::doctor(&station, printer).await
+        }
         Verb::Events { follow, after } => events(&station, *follow, *after, printer).await,
         Verb::Down => down(&station, printer).await,
         Verb::Explain { .. } | Verb::Check { .. } | Verb::Setup(_) | Verb::Canary { .. } => Ok(()),
