@@ -96,9 +96,11 @@ async fn kills(samples: &mut Samples) -> Result<()> {
         let up = said.until(|line| line.ready).await?;
         let begun = since_boot();
         signal(station.driver(NAME)?, Signal::SIGKILL)?;
-        said.until(|line| !line.ready).await?;
+        // A heal may be over before it is told that there was one.
+        said.until(|line| !line.ready || line.generation > up.generation).await?;
         seen.push(after(begun) * 1e3);
-        said.until(|line| line.ready && line.generation > up.generation).await?;
+        let back = station.mounted(NAME, up.generation + 1).await?;
+        ensure!(back.mount.ready);
         healed.push(after(begun) * 1e3);
     }
     let acknowledged = writers.end();
