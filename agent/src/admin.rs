@@ -16,7 +16,6 @@ pub mod apps;
 pub mod client;
 pub mod events;
 pub mod links;
-pub mod mounts;
 pub mod rules;
 pub mod socket;
 pub mod status;
@@ -124,10 +123,10 @@ fn described() -> OpenApiRouter<Sources> {
         .routes(routes!(status::poll::status))
         .routes(routes!(status::samples))
         .routes(routes!(status::node))
-        .routes(routes!(mounts::list))
-        .routes(routes!(mounts::show))
-        .routes(routes!(mounts::remount))
-        .routes(routes!(mounts::drain))
+        .routes(routes!(status::mounts::list))
+        .routes(routes!(status::mounts::show))
+        .routes(routes!(status::mounts::remount))
+        .routes(routes!(status::mounts::drain))
         .routes(routes!(status::metrics))
         .routes(routes!(status::history::show))
         .routes(routes!(status::gpus::show))

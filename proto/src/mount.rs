@@ -78,6 +78,9 @@ pub enum MountPhase {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MountSample {
     pub name: String,
+    /// When the pending files were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
     /// What has been written and closed and has not reached the share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,

@@ -6,6 +6,8 @@
 //! [`standin`] takes JupyterLab's place where a test needs an app that misbehaves on demand.
 //! [`rserver`] stands in for RStudio Server. [`control`] is a control plane with its certificates.
 //!
+//! [`share`] is a storage with a share on it.
+//!
 //! [`mod@bench`] measures.
 //!
 //! The binaries are looked for beside the test's own: `cargo build --workspace --bins` makes them,
@@ -28,6 +30,7 @@ pub mod machine;
 pub mod node;
 pub mod process;
 pub mod rserver;
+pub mod share;
 pub mod soak;
 pub mod standin;
 pub mod station;

@@ -22,7 +22,7 @@ use crate::admin::{APP_START, Admin};
 use crate::held::Held;
 use crate::host::Files;
 use crate::process::{self, Output};
-use crate::{jupyter, standin};
+use crate::{jupyter, share, standin};
 
 /// How long stationd may take to be ready, on a loaded machine.
 const START: Duration = Duration::from_secs(20);
@@ -280,5 +280,7 @@ impl Drop for Station {
             drop(child.start_kill());
         }
         process::end_all(self.folder());
+        // Only now: nobody mounts anything again.
+        share::clear(self.folder());
     }
 }

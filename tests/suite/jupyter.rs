@@ -1,5 +1,6 @@
 //! The real JupyterLab behind stationd: cells, and every way in which a part can die.
 
+mod browser;
 mod ends;
 mod kept;
 mod kernels;

@@ -7,11 +7,11 @@ mod api;
 #[cfg(test)]
 mod apps;
 #[cfg(test)]
-mod browser;
-#[cfg(test)]
 mod jupyter;
 #[cfg(test)]
 mod login;
+#[cfg(test)]
+mod share;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]

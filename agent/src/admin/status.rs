@@ -2,6 +2,7 @@
 
 pub mod gpus;
 pub mod history;
+pub mod mounts;
 pub mod poll;
 
 use axum::Json;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use station_proto::mount::{Pending, PendingFile, Stranded};
 
 use super::driver;
@@ -23,6 +24,8 @@ const LISTED: usize = 100;
 pub(super) struct Figures {
     /// When the look began, on the clock that never steps.
     pub(super) at: Duration,
+    /// The same on the wall.
+    pub(super) wall: Option<Timestamp>,
     /// `None` where the driver has nothing that could be pending.
     pub(super) pending: Option<Pending>,
     /// The oldest of them.
@@ -60,7 +63,7 @@ impl Gauge {
         mounts: &BTreeSet<u64>,
     ) -> Figures {
         let now = clock::now();
-        let mut figures = Figures { at: now.mono, ..Figures::default() };
+        let mut figures = Figures { at: now.mono, wall: Some(now.wall), ..Figures::default() };
         match &launch.source {
             Source::Rclone(_) => self.rclone.look(now.wall, &mut figures),
             Source::Blobfuse2(_) => figures.pending = Some(Pending::default()),

@@ -11,6 +11,7 @@
 //! put in its place only after it has answered; nothing is unmounted while something is pending, but when the
 //! warden itself must end, and then what is pending stays in the cache for the next one.
 
+mod drain;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -19,11 +20,11 @@ use std::time::Duration;
 
 use crate::base::backoff;
 use crate::base::moment::Moment;
-use crate::os::mount::Put;
+use crate::os::machine::mount::Put;
 
 use super::files::Order;
 use super::gauge::Figures;
-use super::unmount::Unmounted;
+use super::ground::unmount::Unmounted;
 
 /// Between two looks at the mount.
 const LOOK: Duration = Duration::from_secs(1);
@@ -308,6 +309,8 @@ impl State {
         match (self.stage, at, answer) {
             (Stage::Starting { .. }, Spot::Stage, Answer::Good) => {
                 self.stage = Stage::Putting;
+                // The table may show it in its place before we are told that it is there.
+                self.minor = self.places.staged.take();
                 vec![Effect::Put { old: !self.places.place.is_empty() }]
             }
             (Stage::Starting { .. }, Spot::Stage, Answer::Failed(errno)) => {
@@ -369,9 +372,10 @@ impl State {
         }
         self.stage = Stage::Up;
         self.problem = None;
-        self.minor = self.places.staged.take();
-        // Until the table is read again.
-        self.places.place.push(self.minor);
+        if !self.places.place.contains(&self.minor) {
+            // Until the table is read again.
+            self.places.place.push(self.minor);
+        }
         self.up_since = Some(now);
         self.looked = now;
         self.work.1 = now;
@@ -403,15 +407,19 @@ impl State {
         self.looking = None;
         self.answer = None;
         self.up_since = None;
-        let mut effects: Vec<Effect> = minor.map(Effect::Abort).into_iter().collect();
         if self.pid.is_none() {
-            effects.extend(self.again(now, why));
-            return effects;
+            let again = self.again(now, why);
+            return minor.map(Effect::Abort).into_iter().chain(again).collect();
         }
         self.problem = Some(why);
         self.stage = Stage::Breaking;
-        effects.push(Effect::Kill);
-        effects
+        Self::break_off(minor)
+    }
+
+    /// Killed first: a driver that hears of the abort ends in its own way, and blobfuse2 empties its cache
+    /// then. The abort is for whoever waits for it.
+    fn break_off(minor: Option<u32>) -> Vec<Effect> {
+        [Effect::Kill].into_iter().chain(minor.map(Effect::Abort)).collect()
     }
 
     fn again(&mut self, now: Duration, why: String) -> Vec<Effect> {
@@ -431,102 +439,5 @@ impl State {
         self.stage = Stage::Preparing;
         self.places.staged = None;
         vec![Effect::Prepare]
-    }
-
-    fn order(&mut self, now: Duration, order: &Order) -> Vec<Effect> {
-        let drain = |limit_ms: u64, leave| Drain {
-            since: now,
-            until: now + Duration::from_millis(limit_ms),
-            leave,
-            busy: None,
-        };
-        match *order {
-            Order::Drain { limit_ms } => self.drain = Some(drain(limit_ms, false)),
-            Order::Stop { limit_ms } => self.drain = Some(drain(limit_ms, true)),
-            Order::Mount => {
-                self.drain = None;
-                return if self.stage == Stage::Down { self.prepare() } else { Vec::new() };
-            }
-            Order::Restart if self.stage == Stage::Up => {
-                self.attempts = 0;
-                return self.lost(now, "a restart was asked for".to_owned());
-            }
-            Order::Restart => {
-                // No pause any more, whatever went wrong before.
-                self.attempts = 0;
-                let rests = matches!(self.stage, Stage::Resting { .. } | Stage::Down);
-                return if rests { self.prepare() } else { Vec::new() };
-            }
-        }
-        match self.stage {
-            Stage::Down => self.down(),
-            Stage::Up => vec![Effect::Measure],
-            _ => Vec::new(),
-        }
-    }
-
-    /// Unmounts if that was asked for and nothing is pending any more; gives up when the time is over
-    /// and this process must end.
-    fn drained(&mut self, now: Duration) -> Vec<Effect> {
-        let Some(drain) = self.drain else { return Vec::new() };
-        if self.stage != Stage::Up {
-            return Vec::new();
-        }
-        let fresh = self.figures.as_ref().filter(|figures| figures.at >= drain.since);
-        let rests = drain.busy.is_some_and(|tried| now.saturating_sub(tried) < LOOK);
-        let done = fresh.map(|figures| figures.pending.as_ref().is_none_or(|all| all.files == 0));
-        if !rests && done == Some(true) {
-            self.stage = Stage::Unmounting;
-            return vec![Effect::Unmount];
-        }
-        if now >= drain.until && drain.leave {
-            // What is pending stays in the cache, and the next warden saves it.
-            self.stage = Stage::Unmounting;
-            return self.minor.map(Effect::Abort).into_iter().chain([Effect::Kill]).collect();
-        }
-        Vec::new()
-    }
-
-    fn unmounted(&mut self, now: Duration, how: &Unmounted) -> Vec<Effect> {
-        match how {
-            Unmounted::Done => {
-                if let Some(at) = self.places.place.iter().position(|one| *one == self.minor) {
-                    self.places.place.remove(at);
-                }
-                self.minor = None;
-                if self.has_driver && self.pid.is_some() { Vec::new() } else { self.down() }
-            }
-            Unmounted::Busy | Unmounted::Failed(_) => {
-                let over = self.drain.is_some_and(|drain| drain.leave && now >= drain.until);
-                if over {
-                    return self
-                        .minor
-                        .map(Effect::Abort)
-                        .into_iter()
-                        .chain([Effect::Kill])
-                        .collect();
-                }
-                self.stage = Stage::Up;
-                if let Some(drain) = &mut self.drain {
-                    drain.busy = Some(now);
-                }
-                Vec::new()
-            }
-        }
-    }
-
-    fn down(&mut self) -> Vec<Effect> {
-        self.stage = Stage::Down;
-        self.minor = None;
-        self.lost_at = None;
-        let mut effects = vec![Effect::Peel; self.places.place.len()];
-        self.places = Places::default();
-        match self.drain {
-            Some(drain) if drain.leave => effects.push(Effect::Leave),
-            // Mounted again meanwhile.
-            None => effects.extend(self.prepare()),
-            Some(_) => {}
-        }
-        effects
     }
 }

@@ -15,15 +15,16 @@ use tokio::time::MissedTickBehavior;
 
 use self::hands::{Driver, Hands, Heard};
 use super::WardenError;
+use super::driver;
 use super::files::{FILE_BYTES_MAX, Folder, Launch, Order, State as Line};
 use super::ground::{Ground, Held};
 use super::look::Looker;
+use super::look::storage;
 use super::state::{Effect, Event, Spot, State};
-use super::{backend, driver};
 use crate::base::limits;
 use crate::base::tasks::Tasks;
 use crate::base::text::redact;
-use crate::os::mount::{TableWatch, fuse};
+use crate::os::machine::mount::{TableWatch, fuse};
 use crate::os::{clock, file, process, signals, socket};
 
 /// How often the state looks at the clock.
@@ -34,8 +35,9 @@ const MEASURE: Duration = Duration::from_secs(1);
 const REACH: Duration = Duration::from_secs(10);
 /// How long a refusal of the storage is remembered after the last line that told of one.
 const DENIED: Duration = Duration::from_secs(60);
-/// What a drain gets when the warden is told to end by a signal, which brings no number.
-const SIGNAL_DRAIN_MS: u64 = 25_000;
+/// What a drain gets when the warden is told to end by a signal, which brings no number; less than `TimeoutStopSec` of
+/// its unit.
+const SIGNAL_DRAIN_MS: u64 = 240_000;
 
 struct Warden {
     ground: Ground,
@@ -202,7 +204,7 @@ impl Warden {
             Heard::Line(line) => {
                 let line = redact::secrets(&line);
                 super::complain(&line);
-                if backend::denial(&line) {
+                if storage::denial(&line) {
                     self.denied = Some((clock::since_boot(), line));
                 }
             }

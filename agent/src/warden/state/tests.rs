@@ -1,3 +1,5 @@
+//! Histories of a warden: some by name, and any.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -39,8 +41,12 @@ impl Desk {
         assert_eq!(self.step(Event::Table(places)), [Effect::Look(Spot::Stage)]);
         let good = Event::Answered(Spot::Stage, Answer::Good, Duration::from_millis(1));
         assert_eq!(self.step(good), [Effect::Put { old: !below.is_empty() }]);
-        assert_eq!(self.step(Event::Put(Ok(Put::First))), [Effect::Measure]);
+        // The kernel may be faster with its table than we are with the news.
         let places = Places { staged: None, place: vec![Some(minor)] };
+        if self.now.is_multiple_of(2) {
+            assert_eq!(self.step(Event::Table(places.clone())), []);
+        }
+        assert_eq!(self.step(Event::Put(Ok(Put::First))), [Effect::Measure]);
         assert_eq!(self.step(Event::Table(places)), []);
         assert!(self.state.is_up() && !self.state.covered());
     }
@@ -96,7 +102,7 @@ fn one_that_hangs_is_broken_off_and_one_that_is_slow_is_not() {
     }
     assert_eq!(desk.tick(1_000, 3, 39), []);
     let ended: Vec<Effect> = (0..6).flat_map(|_| desk.tick(1_000, 3, 39)).collect();
-    assert_eq!(ended, [Effect::Abort(60), Effect::Kill]);
+    assert_eq!(ended, [Effect::Kill, Effect::Abort(60)]);
     assert_eq!(desk.step(Event::Exited("killed".into())), [Effect::Prepare]);
     assert!(desk.state.last_loss.as_deref().unwrap().contains("hung"));
 }
@@ -119,7 +125,7 @@ fn what_somebody_else_unmounts_comes_back_and_what_covers_it_is_told() {
     let covered = Places { staged: None, place: vec![Some(60), None] };
     assert_eq!(desk.step(Event::Table(covered)), []);
     assert!(desk.state.covered());
-    assert_eq!(desk.step(Event::Table(Places::default())), [Effect::Abort(60), Effect::Kill]);
+    assert_eq!(desk.step(Event::Table(Places::default())), [Effect::Kill, Effect::Abort(60)]);
     assert_eq!(desk.step(Event::Exited(String::new())), [Effect::Prepare]);
 }
 
@@ -160,7 +166,7 @@ fn a_stop_gives_up_in_the_end_and_leaves_what_is_pending_in_the_cache() {
     desk.step(Event::Order(Order::Stop { limit_ms: 10_000 }));
     desk.figures(3);
     desk.now += 10_001;
-    assert_eq!(desk.figures(3), [Effect::Abort(60), Effect::Kill]);
+    assert_eq!(desk.figures(3), [Effect::Kill, Effect::Abort(60)]);
     let effects = desk.step(Event::Exited("killed".into()));
     assert_eq!(effects, [Effect::Peel, Effect::Leave]);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use station_proto::mount::{MountPhase, MountSample};
+use station_proto::time::Time;
 
 use super::{FAILING, Reach, Stage, State};
 use crate::base::moment::Moment;
@@ -22,6 +23,7 @@ impl State {
         let figures = self.figures.as_deref();
         let sample = MountSample {
             name: launch.name.to_string(),
+            at: figures.and_then(|figures| figures.wall).map(Time),
             pending: figures.and_then(|figures| figures.pending.clone()),
             open_files: figures.and_then(|figures| figures.open_files),
             answer_us: self.answer.and_then(|took| u64::try_from(took.as_micros()).ok()),
