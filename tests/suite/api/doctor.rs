@@ -134,8 +134,7 @@ async fn a_bundle_has_what_helps_and_no_secret() -> Result<()> {
     );
     let app = format!(
         "# {PLANTED}\n[[app]]\nname = \"board\"\nkind = \"custom\"\n\
-         command = [\"/bin/sh\", \"-c\", {:?}, \"{{socket}}\", \"--api-key\", {PLANTED:?}]\n",
-        script
+         command = [\"/bin/sh\", \"-c\", {script:?}, \"{{socket}}\", \"--api-key\", {PLANTED:?}]\n"
     );
     let mut station = Station::prepare(App::None, "")?;
     station.configure(&app)?;
