@@ -156,7 +156,18 @@ mod tests {
         }
         for verb in ["start", "stop", "restart"] {
             let routes = of(&format!("computes/{verb}/action"));
-            assert_eq!(routes, [format!("POST /v1/apps/{{name}}/{verb}")]);
+            let app = format!("POST /v1/apps/{{name}}/{verb}");
+            let share = match verb {
+                "stop" => Some("POST /v1/mounts/{name}/drain".to_owned()),
+                "restart" => Some("POST /v1/mounts/{name}/remount".to_owned()),
+                _ => None,
+            };
+            let mut expected = vec![app];
+            expected.extend(share);
+            expected.sort();
+            let mut routes = routes;
+            routes.sort();
+            assert_eq!(routes, expected);
         }
         let access = of("computes/applicationaccess/action");
         assert_eq!(access, ["GET /v1/apps/{name}/logs", "POST /v1/login-links"]);

@@ -35,6 +35,8 @@ const MEASURE: Duration = Duration::from_secs(1);
 const REACH: Duration = Duration::from_secs(10);
 /// How long a refusal of the storage is remembered after the last line that told of one.
 const DENIED: Duration = Duration::from_secs(60);
+/// How long the last line may take to whoever listens.
+const LAST_WORD: Duration = Duration::from_millis(200);
 /// What a drain gets when the warden is told to end by a signal, which brings no number; less than `TimeoutStopSec` of
 /// its unit.
 const SIGNAL_DRAIN_MS: u64 = 240_000;
@@ -102,6 +104,8 @@ pub(super) async fn hold(folder: PathBuf) -> Result<(), WardenError> {
             _ = tick.tick() => warden.tick().await,
         }
     }
+    // stationd is told how it ended before the connection does.
+    tokio::time::sleep(LAST_WORD).await;
     tasks.cancel();
     let ground = warden.ground.clone();
     hands::aside(move || ground.leave()).await;
