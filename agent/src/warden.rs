@@ -72,6 +72,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let folder = match arguments::parse(arguments) {
         Some(arguments::Asked::Hold(folder)) => folder,
         Some(arguments::Asked::Unmount(path)) => return unmount::run(&path),
+        Some(arguments::Asked::Bring(folder)) => return rescue::blobfuse2::bring::run(folder),
         None => {
             complain(&"usage: stationd warden --dir DIR");
             return ExitCode::from(2);

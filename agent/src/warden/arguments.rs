@@ -8,6 +8,8 @@ pub(super) enum Asked {
     Hold(PathBuf),
     /// Unmount, in a process that may hang.
     Unmount(PathBuf),
+    /// Bring what blobfuse2 has left to the share, in a process that may hang.
+    Bring(PathBuf),
 }
 
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<Asked> {
@@ -17,6 +19,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<Ask
     match (what.to_str()?, arguments.next()) {
         ("--dir", None) => Some(Asked::Hold(path)),
         ("unmount", None) => Some(Asked::Unmount(path)),
+        ("bring", None) => Some(Asked::Bring(path)),
         _ => None,
     }
 }

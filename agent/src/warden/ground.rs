@@ -78,6 +78,8 @@ impl Ground {
         {
             kill(&driver)?;
         }
+        // A driver that hears of the end empties its cache.
+        rescue::set_aside(&self.launch).map_err(|error| Chain(&error).to_string())?;
         let table = table::read().map_err(|error| format!("the mounts cannot be read: {error}"))?;
         let place = &self.launch.place;
         let stage = self.folder.stage();

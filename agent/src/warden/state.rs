@@ -11,6 +11,8 @@
 //! put in its place only after it has answered; nothing is unmounted while something is pending, but when the
 //! warden itself must end, and then what is pending stays in the cache for the next one.
 
+mod bring;
+mod drain;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -21,6 +23,7 @@ use crate::base::backoff;
 use crate::base::moment::Moment;
 use crate::os::mount::Put;
 
+use self::bring::Bring;
 use super::files::Order;
 use super::gauge::Figures;
 use super::unmount::Unmounted;
@@ -94,6 +97,8 @@ pub(super) enum Event {
     Figures(Box<Figures>),
     Order(Order),
     Unmounted(Unmounted),
+    /// Whether nothing is left that an earlier driver left.
+    Brought(bool),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +119,8 @@ pub(super) enum Effect {
     Peel,
     /// Look at what is pending now.
     Measure,
+    /// Bring what an earlier driver left to the share.
+    Bring,
     Leave,
 }
 
@@ -158,6 +165,7 @@ pub(super) struct State {
     pub(super) stage: Stage,
     /// Whether a program of ours brings the share; the kernel does for SMB and NFS.
     has_driver: bool,
+    pub(super) bring: Bring,
     pub(super) generation: u64,
     /// The driver's process.
     pub(super) pid: Option<i32>,
@@ -189,6 +197,7 @@ impl State {
         let state = Self {
             stage: Stage::Preparing,
             has_driver,
+            bring: Bring::default(),
             generation: 0,
             pid: None,
             minor: None,
@@ -261,6 +270,7 @@ impl State {
             }
             Event::Order(order) => self.order(now, &order),
             Event::Unmounted(how) if self.stage == Stage::Unmounting => self.unmounted(now, &how),
+            Event::Brought(all) => self.brought(now, all),
             Event::Prepared(_) | Event::Put(_) | Event::Unmounted(_) => Vec::new(),
         }
     }
@@ -349,6 +359,7 @@ impl State {
                 if effects.is_empty() && now.saturating_sub(self.looked) >= LOOK {
                     effects = self.look(now, Spot::Place);
                 }
+                effects.extend(self.brings(now));
                 effects
             }
             _ => Vec::new(),
@@ -406,15 +417,14 @@ impl State {
         self.looking = None;
         self.answer = None;
         self.up_since = None;
-        let mut effects: Vec<Effect> = minor.map(Effect::Abort).into_iter().collect();
+        let abort = minor.map(Effect::Abort).into_iter();
         if self.pid.is_none() {
-            effects.extend(self.again(now, why));
-            return effects;
+            return abort.chain(self.again(now, why)).collect();
         }
         self.problem = Some(why);
         self.stage = Stage::Breaking;
-        effects.push(Effect::Kill);
-        effects
+        // In this order: a driver that hears of the abort may end in its own way, and empty its cache.
+        [Effect::Kill].into_iter().chain(abort).collect()
     }
 
     fn again(&mut self, now: Duration, why: String) -> Vec<Effect> {
@@ -434,102 +444,5 @@ impl State {
         self.stage = Stage::Preparing;
         self.places.staged = None;
         vec![Effect::Prepare]
-    }
-
-    fn order(&mut self, now: Duration, order: &Order) -> Vec<Effect> {
-        let drain = |limit_ms: u64, leave| Drain {
-            since: now,
-            until: now + Duration::from_millis(limit_ms),
-            leave,
-            busy: None,
-        };
-        match *order {
-            Order::Drain { limit_ms } => self.drain = Some(drain(limit_ms, false)),
-            Order::Stop { limit_ms } => self.drain = Some(drain(limit_ms, true)),
-            Order::Mount => {
-                self.drain = None;
-                return if self.stage == Stage::Down { self.prepare() } else { Vec::new() };
-            }
-            Order::Restart if self.stage == Stage::Up => {
-                self.attempts = 0;
-                return self.lost(now, "a restart was asked for".to_owned());
-            }
-            Order::Restart => {
-                // No pause any more, whatever went wrong before.
-                self.attempts = 0;
-                let rests = matches!(self.stage, Stage::Resting { .. } | Stage::Down);
-                return if rests { self.prepare() } else { Vec::new() };
-            }
-        }
-        match self.stage {
-            Stage::Down => self.down(),
-            Stage::Up => vec![Effect::Measure],
-            _ => Vec::new(),
-        }
-    }
-
-    /// Unmounts if that was asked for and nothing is pending any more; gives up when the time is over
-    /// and this process must end.
-    fn drained(&mut self, now: Duration) -> Vec<Effect> {
-        let Some(drain) = self.drain else { return Vec::new() };
-        if self.stage != Stage::Up {
-            return Vec::new();
-        }
-        let fresh = self.figures.as_ref().filter(|figures| figures.at >= drain.since);
-        let rests = drain.busy.is_some_and(|tried| now.saturating_sub(tried) < LOOK);
-        let done = fresh.map(|figures| figures.pending.as_ref().is_none_or(|all| all.files == 0));
-        if !rests && done == Some(true) {
-            self.stage = Stage::Unmounting;
-            return vec![Effect::Unmount];
-        }
-        if now >= drain.until && drain.leave {
-            // What is pending stays in the cache, and the next warden saves it.
-            self.stage = Stage::Unmounting;
-            return self.minor.map(Effect::Abort).into_iter().chain([Effect::Kill]).collect();
-        }
-        Vec::new()
-    }
-
-    fn unmounted(&mut self, now: Duration, how: &Unmounted) -> Vec<Effect> {
-        match how {
-            Unmounted::Done => {
-                if let Some(at) = self.places.place.iter().position(|one| *one == self.minor) {
-                    self.places.place.remove(at);
-                }
-                self.minor = None;
-                if self.has_driver && self.pid.is_some() { Vec::new() } else { self.down() }
-            }
-            Unmounted::Busy | Unmounted::Failed(_) => {
-                let over = self.drain.is_some_and(|drain| drain.leave && now >= drain.until);
-                if over {
-                    return self
-                        .minor
-                        .map(Effect::Abort)
-                        .into_iter()
-                        .chain([Effect::Kill])
-                        .collect();
-                }
-                self.stage = Stage::Up;
-                if let Some(drain) = &mut self.drain {
-                    drain.busy = Some(now);
-                }
-                Vec::new()
-            }
-        }
-    }
-
-    fn down(&mut self) -> Vec<Effect> {
-        self.stage = Stage::Down;
-        self.minor = None;
-        self.lost_at = None;
-        let mut effects = vec![Effect::Peel; self.places.place.len()];
-        self.places = Places::default();
-        match self.drain {
-            Some(drain) if drain.leave => effects.push(Effect::Leave),
-            // Mounted again meanwhile.
-            None => effects.extend(self.prepare()),
-            Some(_) => {}
-        }
-        effects
     }
 }

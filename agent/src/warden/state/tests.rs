@@ -100,7 +100,7 @@ fn one_that_hangs_is_broken_off_and_one_that_is_slow_is_not() {
     }
     assert_eq!(desk.tick(1_000, 3, 39), []);
     let ended: Vec<Effect> = (0..6).flat_map(|_| desk.tick(1_000, 3, 39)).collect();
-    assert_eq!(ended, [Effect::Abort(60), Effect::Kill]);
+    assert_eq!(ended, [Effect::Kill, Effect::Abort(60)]);
     assert_eq!(desk.step(Event::Exited("killed".into())), [Effect::Prepare]);
     assert!(desk.state.last_loss.as_deref().unwrap().contains("hung"));
 }
@@ -123,7 +123,7 @@ fn what_somebody_else_unmounts_comes_back_and_what_covers_it_is_told() {
     let covered = Places { staged: None, place: vec![Some(60), None] };
     assert_eq!(desk.step(Event::Table(covered)), []);
     assert!(desk.state.covered());
-    assert_eq!(desk.step(Event::Table(Places::default())), [Effect::Abort(60), Effect::Kill]);
+    assert_eq!(desk.step(Event::Table(Places::default())), [Effect::Kill, Effect::Abort(60)]);
     assert_eq!(desk.step(Event::Exited(String::new())), [Effect::Prepare]);
 }
 
@@ -164,7 +164,7 @@ fn a_stop_gives_up_in_the_end_and_leaves_what_is_pending_in_the_cache() {
     desk.step(Event::Order(Order::Stop { limit_ms: 10_000 }));
     desk.figures(3);
     desk.now += 10_001;
-    assert_eq!(desk.figures(3), [Effect::Abort(60), Effect::Kill]);
+    assert_eq!(desk.figures(3), [Effect::Kill, Effect::Abort(60)]);
     let effects = desk.step(Event::Exited("killed".into()));
     assert_eq!(effects, [Effect::Peel, Effect::Leave]);
 }
@@ -205,6 +205,7 @@ fn anything() -> impl Strategy<Value = Event> {
         order.prop_map(Event::Order),
         unmounted.prop_map(Event::Unmounted),
         Just(Event::Exited("x".into())),
+        any::<bool>().prop_map(Event::Brought),
     ]
 }
 
