@@ -29,6 +29,9 @@ impl Settings {
             bail!("this stand-in runs in the foreground only");
         }
         let config = flag("--config-file").context("no --config-file")?;
+        if !config.ends_with(".yaml") {
+            bail!("invalid config file [Unsupported Config Type]");
+        }
         let config: Value = serde_json::from_str(&fs::read_to_string(config)?)?;
         let components = &config["components"];
         if *components != serde_json::json!(["libfuse", "file_cache", "attr_cache", "azstorage"]) {

@@ -128,7 +128,7 @@ async fn what_a_dead_blobfuse2_had_not_uploaded_is_not_lost() -> Result<()> {
         detail.sample.pending.as_ref().is_some_and(|all| all.errored == 1)
     };
     station.mount_is(NAME, "one file behind", share::COMES, pending).await?;
-    let mut open = File::create(place.join("notes.txt"))?;
+    let mut open = File::options().write(true).open(place.join("notes.txt"))?;
     open.write_all(b"half of the ne")?;
     signal(blobfuse2::driver(&station, NAME)?, Signal::SIGKILL)?;
     station.mounted(NAME, 2).await?;
