@@ -38,13 +38,18 @@ impl Control {
     pub(crate) fn operation(&self) {
         let number = self.operations.fetch_add(1, Ordering::Relaxed) + 1;
         let orders = self.orders();
-        std::thread::sleep(Duration::from_millis(orders.slow_ms));
+        pause(orders.slow_ms);
         while self.orders().hang_at.is_some_and(|at| number >= at) {
-            std::thread::sleep(Duration::from_millis(100));
+            pause(100);
         }
     }
 
     pub(crate) fn refuses_uploads(&self) -> bool {
         self.orders().refuse_uploads
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a driver that is slow, on a thread of its own")]
+fn pause(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
 }

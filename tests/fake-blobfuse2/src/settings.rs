@@ -1,7 +1,7 @@
 //! The arguments and the keys that stationd gives to blobfuse2.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -29,20 +29,21 @@ impl Settings {
             bail!("this stand-in runs in the foreground only");
         }
         let config = flag("--config-file").context("no --config-file")?;
-        if !config.ends_with(".yaml") {
+        if Path::new(config).extension().is_none_or(|format| format != "yaml") {
             bail!("invalid config file [Unsupported Config Type]");
         }
         let config: Value = serde_json::from_str(&fs::read_to_string(config)?)?;
-        let components = &config["components"];
+        let key = |path: &str| config.pointer(path).unwrap_or(&Value::Null);
+        let components = key("/components");
         if *components != serde_json::json!(["libfuse", "file_cache", "attr_cache", "azstorage"]) {
             bail!("config error in pipeline [{components}]");
         }
-        if config["azstorage"]["account-name"].as_str().is_none_or(str::is_empty) {
+        if key("/azstorage/account-name").as_str().is_none_or(str::is_empty) {
             bail!(
                 "failed to initialize new pipeline [config error in azstorage [account name not provided]]"
             );
         }
-        let cache = config["file_cache"]["path"].as_str();
+        let cache = key("/file_cache/path").as_str();
         let cache = cache.context("config error in file_cache [tmp-path not set]")?;
         let options = flags.iter().skip_while(|flag| *flag != "-o").nth(1);
         let option = |name: &str| {
@@ -54,8 +55,8 @@ impl Settings {
             at: at.into(),
             cache: cache.into(),
             folder: program.parent().context("it must be called by its whole path")?.to_owned(),
-            allow_other: config["allow-other"].as_bool().unwrap_or_default(),
-            read_only: config["read-only"].as_bool().unwrap_or_default(),
+            allow_other: key("/allow-other").as_bool().unwrap_or_default(),
+            read_only: key("/read-only").as_bool().unwrap_or_default(),
             owner: (option("uid").unwrap_or_default(), option("gid").unwrap_or_default()),
         })
     }

@@ -18,7 +18,7 @@ use fuser::{
 use crate::control::Control;
 use crate::names::Names;
 use crate::settings::Settings;
-use crate::storage::Storage;
+use crate::storage::{How, Storage};
 
 const TTL: Duration = Duration::from_secs(1);
 /// `O_TRUNC`, see open(2).
@@ -98,7 +98,7 @@ impl Share {
 
     fn opened(&self, path: PathBuf, create: bool, flags: i32) -> io::Result<u64> {
         let truncate = flags & TRUNCATE != 0;
-        let file = self.storage.open(&path, create, truncate)?;
+        let file = self.storage.open(&path, How { create, truncate })?;
         let mut table = self.table();
         table.last += 1;
         let number = table.last;

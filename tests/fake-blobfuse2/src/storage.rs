@@ -5,6 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// As in `open(2)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    pub(crate) create: bool,
+    pub(crate) truncate: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Storage {
     pub(crate) cache: PathBuf,
@@ -26,7 +33,8 @@ impl Storage {
     }
 
     /// Opens the copy in the cache, which is fetched where it is missing and has the time of the storage's file then.
-    pub(crate) fn open(&self, path: &Path, create: bool, truncate: bool) -> io::Result<File> {
+    pub(crate) fn open(&self, path: &Path, how: How) -> io::Result<File> {
+        let How { create, truncate } = how;
         let copy = self.cache.join(path);
         if let Some(folder) = copy.parent() {
             fs::create_dir_all(folder)?;

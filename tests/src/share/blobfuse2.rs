@@ -92,7 +92,10 @@ impl Storage {
     /// It takes no uploads any more.
     pub async fn refuse(&mut self) -> Result<()> {
         match self {
-            Self::Azurite(azurite) => azurite.stop().await,
+            Self::Azurite(azurite) => {
+                azurite.settled().await?;
+                azurite.stop().await
+            }
             Self::Folder(..) => self.order(r#"{"refuse_uploads": true}"#),
         }
     }
@@ -153,7 +156,8 @@ pub fn cache(station: &Station, name: &str) -> Result<PathBuf> {
         .context("the driver has no configuration")?;
     let text = fs::read_to_string(config)?;
     let config: serde_json::Value = serde_json::from_str(&text)?;
-    let path = config["file_cache"]["path"].as_str().unwrap_or_default();
+    let path =
+        config.pointer("/file_cache/path").and_then(serde_json::Value::as_str).unwrap_or_default();
     ensure!(!path.is_empty(), "{text}");
     Ok(path.into())
 }

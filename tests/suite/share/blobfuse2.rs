@@ -14,6 +14,8 @@ use station_tests::station::{App, Station};
 use stationd::os::process::signal;
 
 const NAME: &str = "workspace";
+/// The driver tries an upload again and again for so long at most.
+const RETRIES: Duration = Duration::from_secs(90);
 
 /// A station with its share mounted by the one or the other; `None` where that is not possible.
 async fn station(which: Which) -> Result<Option<(Storage, Station)>> {
@@ -71,7 +73,7 @@ async fn ten_kills_of_the_real_blobfuse2_lose_nothing_acknowledged() -> Result<(
 
 async fn hangs(which: Which) -> Result<()> {
     let Some((_storage, station)) = station(which).await? else { return Ok(()) };
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     signal(blobfuse2::driver(&station, NAME)?, Signal::SIGSTOP)?;
     let detail = station.mounted(NAME, 2).await?;
     ensure!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
@@ -96,8 +98,10 @@ async fn fails(which: Which) -> Result<()> {
     let mut file = File::create(place.join("late.txt"))?;
     file.write_all(b"late")?;
     storage.refuse().await?;
-    let closed = tokio::task::spawn_blocking(move || nix::unistd::close(file.into_raw_fd()));
-    ensure!(closed.await?.is_err(), "nobody had taken it");
+    let closing = std::thread::spawn(move || nix::unistd::close(file.into_raw_fd()));
+    let ended = || closing.is_finished().then_some(());
+    station_tests::process::eventually("the file is closed", RETRIES, ended).await?;
+    ensure!(closing.join().is_ok_and(|closed| closed.is_err()), "nobody had taken it");
     let pending = |detail: &station_proto::mount::MountDetail| {
         detail.sample.pending.as_ref().is_some_and(|all| (all.files, all.errored) == (1, 1))
     };

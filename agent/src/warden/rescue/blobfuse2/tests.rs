@@ -1,3 +1,5 @@
+use std::io::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -27,9 +29,14 @@ impl Cache {
     }
 }
 
+/// In place, as blobfuse2 does.
+fn write(path: &Path, content: &str) {
+    File::create(path).unwrap().write_all(content.as_bytes()).unwrap();
+}
+
 /// As after a download: the time of the share's file.
 fn fetched(path: &Path, content: &str) {
-    fs::write(path, content).unwrap();
+    write(path, content);
     let old = UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
     File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
 }
@@ -39,8 +46,8 @@ fn what_somebody_wrote_is_left_and_copies_of_the_share_are_not() {
     let cache = Cache::new();
     fetched(&cache.now("copy"), "share's");
     fs::create_dir_all(cache.now("a")).unwrap();
-    fs::write(cache.now("a/mine"), "mine").unwrap();
-    fs::write(cache.now("empty"), "").unwrap();
+    write(&cache.now("a/mine"), "mine");
+    write(&cache.now("empty"), "");
     assert_eq!(rescue(cache.0.path()).unwrap(), 1);
     assert!(!cache.folders().now.exists());
     assert_eq!(cache.left(), [(PathBuf::from("a/mine"), "mine".to_owned())]);
@@ -50,7 +57,7 @@ fn what_somebody_wrote_is_left_and_copies_of_the_share_are_not() {
 #[test]
 fn a_file_that_was_not_uploaded_outlives_a_driver_that_empties_its_cache() {
     let cache = Cache::new();
-    fs::write(cache.now("n"), "new").unwrap();
+    write(&cache.now("n"), "new");
     note_failed(cache.0.path(), Path::new("n")).unwrap();
     note_failed(cache.0.path(), Path::new("n")).unwrap();
     note_failed(cache.0.path(), Path::new("gone")).unwrap();
@@ -70,7 +77,7 @@ fn what_is_written_after_the_failure_is_told_apart() {
     let cache = Cache::new();
     fetched(&cache.now("n"), "new");
     note_failed(cache.0.path(), Path::new("n")).unwrap();
-    fs::write(cache.now("n"), "half of somethi").unwrap();
+    write(&cache.now("n"), "half of somethi");
     assert!(failed(&cache.folders()).unwrap().first().unwrap().changed);
     rescue(cache.0.path()).unwrap();
     assert!(cache.left().is_empty(), "it has its name among the failed ones");
@@ -118,7 +125,7 @@ proptest! {
                         refused.clear();
                     }
                     fs::create_dir_all(cache.folders().now).unwrap();
-                    fs::write(cache.now("f"), "d".repeat(length.into())).unwrap();
+                    write(&cache.now("f"), &"d".repeat(length.into()));
                 }
                 Step::Uploaded if cache.now("f").exists() => {
                     fs::copy(cache.now("f"), &at).unwrap();
