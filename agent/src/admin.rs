@@ -16,7 +16,6 @@ pub mod apps;
 pub mod client;
 pub mod events;
 pub mod links;
-pub mod mounts;
 pub mod rules;
 pub mod socket;
 pub mod status;
@@ -45,6 +44,7 @@ use crate::base::limits;
 use crate::base::moment::Moment;
 use crate::base::tasks::Tasks;
 use crate::heartbeat::Ledger;
+use crate::metrics::{Scraped, Wanted};
 use crate::store::Store;
 
 /// An answer that takes its time.
@@ -79,7 +79,7 @@ pub trait Control: Send + Sync {
     /// Stops every app, then the daemon.
     fn down(&self) -> Answer<DownReport>;
     /// The Prometheus text of this moment.
-    fn metrics(&self) -> String;
+    fn metrics(&self, wanted: Wanted) -> Scraped;
     /// The last so many steps of a few figures.
     fn history(&self, steps: usize) -> History;
 }
@@ -123,10 +123,10 @@ fn described() -> OpenApiRouter<Sources> {
         .routes(routes!(status::poll::status))
         .routes(routes!(status::samples))
         .routes(routes!(status::node))
-        .routes(routes!(mounts::list))
-        .routes(routes!(mounts::show))
-        .routes(routes!(mounts::remount))
-        .routes(routes!(mounts::drain))
+        .routes(routes!(status::mounts::list))
+        .routes(routes!(status::mounts::show))
+        .routes(routes!(status::mounts::remount))
+        .routes(routes!(status::mounts::drain))
         .routes(routes!(status::metrics))
         .routes(routes!(status::history::show))
         .routes(routes!(status::gpus::show))

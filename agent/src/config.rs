@@ -135,6 +135,7 @@ pub fn check(
         identity: parts::identity(&root),
         apps: parts::apps::apps(&root),
         mounts: parts::mounts::mounts(&root, workspace_dir),
+        gpu: parts::gpu(&root),
         log: parts::log(&root),
     };
     let mut found = mistakes.into_vec();

@@ -1,7 +1,7 @@
 //! NVIDIA GPUs and their driver: what they are, how they do, and what is wrong.
 //!
 //! ```text
-//!   files (/sys, /proc) ──┐
+//!   files (/sys, /proc) ──┐                       who is stuck: asleep ─► stuck
 //!   probe gpu (lines) ────┼─► state: step ─► Start | Stop the child
 //!   kernel log (Xids) ────┘      └─► view: Gpus (every value of now) and findings (judge)
 //! ```
@@ -15,9 +15,11 @@
 //!
 //! Limits: 64 GPUs, 32 kinds of Xid a GPU.
 
+mod asleep;
 mod files;
 mod judge;
 mod state;
+mod stuck;
 mod task;
 mod view;
 pub mod xid;
@@ -83,11 +85,26 @@ impl Handle {
     }
 }
 
+/// What is known of the GPUs beforehand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Config {
+    /// How many there should be; `None`: as many as there are.
+    pub expected: Option<u32>,
+}
+
 /// Starts to look. `kernel` brings lines of the kernel's log.
-pub fn spawn(tasks: &Tasks, probe: Probe, kernel: mpsc::Receiver<Record>) -> Handle {
+pub fn spawn(
+    tasks: &Tasks,
+    config: Config,
+    probe: Probe,
+    kernel: mpsc::Receiver<Record>,
+) -> Handle {
     let (publish, seen) = watch::channel(Arc::default());
     let (asks, asked) = mpsc::channel(1);
     let (cancel, pulse) = (tasks.token().clone(), tasks.pulse("gpu"));
-    tasks.part("gpu", task::run(task::Task::new(probe, publish), (kernel, asked), pulse, cancel));
+    tasks.part(
+        "gpu",
+        task::run(task::Task::new(config, probe, publish), (kernel, asked), pulse, cancel),
+    );
     Handle { seen, asks }
 }

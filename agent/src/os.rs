@@ -4,7 +4,6 @@ pub mod clock;
 pub mod command;
 pub mod file;
 pub mod machine;
-pub mod mount;
 pub mod process;
 pub mod random;
 pub mod signals;

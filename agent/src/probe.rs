@@ -1,14 +1,15 @@
 //! The probe: looks at what may hang, such as the folder of a dead share, so that nobody else has to.
 //!
 //! ```text
-//!   stationd ──"look at PATH"──► Probe (handle) ──► stationd probe ──► a process for each look
+//!   stationd ──"look at PATH"──► Probe (handle) ──► stationd probe ──► a process for each path
 //!                                  └ without units: the handle starts that process itself
 //!   stationd ──"ask the GPUs"──► the same way ──► stationd probe gpu, one at most (`gpu`)
-//!   stationd ──"the machine"───► the same way ──► stationd probe host, one a look (`host`)
+//!   stationd ──"the machine"───► the same way ──► stationd probe host, and those that hang (`host`)
 //! ```
 //!
 //! Invariants: whatever hangs in the kernel hangs in a process of its own, one at most for each
-//! path; an answer comes within its limit, and "silent" is one.
+//! path; an answer comes within its limit, and "silent" is one. A process that answers stays for the next
+//! look; one that does not is killed and replaced.
 //!
 //! Not here: what an answer means (the caller's).
 
@@ -17,6 +18,7 @@ pub mod gpu;
 mod gpu_child;
 pub mod host;
 mod kernel;
+mod lasting;
 mod look;
 pub mod role;
 pub mod share;
@@ -81,7 +83,7 @@ pub struct Probe(BackEnd);
 
 #[derive(Debug, Clone)]
 enum BackEnd {
-    /// This program is started for each look.
+    /// This program is started from here.
     Own(Arc<Own>),
     Socket(PathBuf),
 }
@@ -118,7 +120,7 @@ const WALK: Duration = Duration::from_secs(45);
 const PATHS: usize = 64;
 
 impl Probe {
-    /// Starts `PROGRAM probe look` from here.
+    /// Starts `PROGRAM probe` from here, one process for each kind of look.
     pub fn own(program: PathBuf) -> Self {
         let own = Own {
             program,

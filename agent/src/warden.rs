@@ -23,8 +23,6 @@
 //!
 //! Not here: which shares there are (`config`), and what waits for them (`mount`, `apps`).
 
-mod arguments;
-mod backend;
 mod driver;
 pub mod files;
 mod gauge;
@@ -33,11 +31,10 @@ mod look;
 mod rescue;
 mod state;
 mod task;
-mod unmount;
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::base::chain::Chain;
@@ -69,11 +66,19 @@ enum WardenError {
 
 /// The whole life of the role. The arguments are those after `warden`.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+<<<<<<< HEAD
     let folder = match arguments::parse(arguments) {
         Some(arguments::Asked::Hold(folder)) => folder,
         Some(arguments::Asked::Unmount(path)) => return unmount::run(&path),
         Some(arguments::Asked::Bring(folder)) => return rescue::blobfuse2::bring::run(folder),
         None => {
+=======
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    let folder = match words.as_slice() {
+        [what, folder] if what == "--dir" => PathBuf::from(folder),
+        [what, path] if what == "unmount" => return ground::unmount::run(Path::new(path)),
+        _ => {
+>>>>>>> main
             complain(&"usage: stationd warden --dir DIR");
             return ExitCode::from(2);
         }

@@ -4,6 +4,7 @@ mod apps;
 mod cloud;
 mod host;
 mod libraries;
+mod share;
 
 use station_proto::app::AppPhase;
 use station_proto::heartbeat::{Heartbeat, Phase};

@@ -1,6 +1,6 @@
 //! Measurements with fixed names in one form (`scripts/bench NAME`).
 //!
-//! `proxy`, `footprint`, `boot`, `footprint/node` and `footprint/fleet` are the measurements; `targets` and `station` are what is measured,
+//! `proxy`, `footprint`, `boot`, `footprint/{node,fleet,mount}` are the measurements; `targets` and `station` are what is measured,
 //! `load` and `websocket` make the load, `process` reads `/proc`, `report` writes the result.
 //! Everything happens on loopback, for a bounded time, in a temporary folder.
 
@@ -35,8 +35,11 @@ pub fn run(name: &str, plan: &Plan) -> anyhow::Result<String> {
         "boot" => boot::run(plan)?,
         "fleet" => footprint::fleet::run(plan)?,
         "node" => footprint::node::run(plan)?,
+        "mount" => footprint::mount::run(plan)?,
         other => {
-            anyhow::bail!("no measurement is called {other}: proxy, footprint, boot, node, fleet")
+            anyhow::bail!(
+                "no measurement is called {other}: proxy, footprint, boot, node, fleet, mount"
+            )
         }
     };
     rows.extend(load.rows());

@@ -2,7 +2,11 @@
 //! mount; and what tests do to them.
 
 mod azurite;
+<<<<<<< HEAD
 pub mod blobfuse2;
+=======
+mod delay;
+>>>>>>> main
 mod writers;
 
 use std::path::{Path, PathBuf};
@@ -12,13 +16,14 @@ use anyhow::{Context, Result};
 use http::Method;
 use nix::sys::signal::Signal;
 use station_proto::mount::{MountDetail, MountPhase};
-use stationd::os::mount::{self, table};
+use stationd::os::machine::mount::{self, table};
 use stationd::os::process::signal;
 
 use crate::process;
 use crate::station::Station;
 
 pub use azurite::Azurite;
+pub use delay::Delay;
 pub use writers::{Writers, lost};
 
 /// What `skip` says where there is none.

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
 use station_proto::app::AppPhase;
 use stationd::os::file::write_atomic;
-use stationd::os::process::Stat;
+use stationd::os::process::{Stat, signal};
 use stationd::os::{clock, random};
 
 use crate::kernel::{Kernel, Outcome};
+use crate::share::{self, Azurite, Writers};
 use crate::standin::{self, Behaviour};
 use crate::station::{App, Station};
 use crate::{jupyter, process};
@@ -30,8 +32,40 @@ pub async fn run(name: &str, minutes: u64) -> Result<String> {
     match name {
         "kills" => kills(limit).await,
         "crash-loop" => crash_loop(limit).await,
-        other => bail!("no history is called {other}: kills, crash-loop"),
+        "mount" => mount(limit).await,
+        other => bail!("no history is called {other}: kills, crash-loop, mount"),
     }
+}
+
+/// `kill -9` of a share's driver at any moment while three programs write, again and again; now and then of
+/// everything.
+async fn mount(limit: Duration) -> Result<String> {
+    const NAME: &str = "workspace";
+    ensure!(share::possible(), "{}", share::MISSING);
+    let azurite = Azurite::start().await?;
+    let station = Station::start(App::None, &azurite.config(NAME, "rclone")).await?;
+    station.mounted(NAME, 1).await?;
+    let writers = Writers::start(&station.share(NAME), 3);
+    let (mut kills, mut generation) = (0_u32, 1);
+    let end = clock::since_boot() + limit;
+    while clock::since_boot() < end {
+        tokio::time::sleep(Duration::from_secs_f64(0.05 + random::fraction())).await;
+        let victim = if kills % 10 == 9 { station.warden()? } else { station.driver(NAME)? };
+        signal(victim, Signal::SIGKILL)?;
+        kills += 1;
+        generation = station.mounted(NAME, generation + 1).await?.mount.generation;
+    }
+    let acknowledged = writers.end();
+    let rescued = station.delivered(NAME).await?.sample.rescued_files;
+    let copy = tempfile::tempdir()?;
+    azurite.fetch(copy.path()).await?;
+    let lost = share::lost(&acknowledged, copy.path());
+    ensure!(lost.is_empty(), "of {} files {} are lost: {lost:?}", acknowledged.len(), lost.len());
+    Ok(format!(
+        "{kills} kills (each tenth of the warden), {} files acknowledged, 0 lost; {rescued} had lost \
+         their description since the last warden started",
+        acknowledged.len()
+    ))
 }
 
 /// `kill -9` of stationd at any moment while a cell prints, again and again.

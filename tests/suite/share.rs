@@ -3,6 +3,7 @@
 mod blobfuse2;
 mod ends;
 mod heal;
+mod others;
 mod stand;
 
 use anyhow::Result;

@@ -2,6 +2,7 @@
 
 pub(super) mod described;
 pub(super) mod gzip;
+pub(super) mod pieces;
 
 use std::fmt::Display;
 

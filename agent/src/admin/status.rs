@@ -2,17 +2,21 @@
 
 pub mod gpus;
 pub mod history;
+pub mod mounts;
 pub mod poll;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use station_proto::node::{Node, Samples};
 use station_proto::time::Time;
 
 use super::Sources;
-use crate::metrics;
+use super::answers::gzip::takes_gzip;
+use super::answers::pieces::Pieces;
+use crate::metrics::{Scraped, Wanted};
 use crate::os::clock;
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -36,13 +40,20 @@ pub async fn node(State(sources): State<Sources>) -> Json<Node> {
         (String = "application/openmetrics-text"), (String = "text/plain")))))]
 pub async fn metrics(State(sources): State<Sources>, headers: HeaderMap) -> Response {
     let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|one| one.to_str().ok());
-    let (kind, text) = if accepted.any(|one| one.contains(OPEN_METRICS)) {
-        ("application/openmetrics-text; version=1.0.0; charset=utf-8", sources.control.metrics())
+    let open = accepted.any(|one| one.contains(OPEN_METRICS));
+    let kind = if open {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
     } else {
-        let text = metrics::classic(&sources.control.metrics());
-        ("text/plain; version=0.0.4; charset=utf-8", text)
+        "text/plain; version=0.0.4; charset=utf-8"
     };
-    ([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], text).into_response()
+    let wanted = Wanted { open, gzip: takes_gzip(&headers) };
+    let Scraped { pieces, gzip } = sources.control.metrics(wanted);
+    let fields = [(header::CONTENT_TYPE, kind), (header::VARY, "accept")];
+    let mut answer = (fields, Body::new(Pieces::new(pieces))).into_response();
+    if gzip {
+        answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    answer
 }
 
 fn latest_samples(sources: &Sources) -> Samples {

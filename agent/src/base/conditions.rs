@@ -40,6 +40,7 @@ pub enum Kind {
     GpuDriverUnresponsive,
     GpuLost,
     GpuCountMismatch,
+    GpuProcessStuck,
     GpuNeedsReset,
     GpuNeedsReboot,
     GpuMemoryDegraded,
@@ -79,7 +80,7 @@ pub struct Explained {
 }
 
 impl Kind {
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 58] = [
         Self::ConfigInvalid,
         Self::ConfigRejected,
         Self::RestartRequired,
@@ -111,6 +112,7 @@ impl Kind {
         Self::GpuDriverUnresponsive,
         Self::GpuLost,
         Self::GpuCountMismatch,
+        Self::GpuProcessStuck,
         Self::GpuNeedsReset,
         Self::GpuNeedsReboot,
         Self::GpuMemoryDegraded,
@@ -181,6 +183,7 @@ impl Kind {
             Self::GpuDriverUnresponsive => &gpu::DRIVER_UNRESPONSIVE,
             Self::GpuLost => &gpu::GPU_LOST,
             Self::GpuCountMismatch => &gpu::GPU_COUNT,
+            Self::GpuProcessStuck => &gpu::PROCESS_STUCK,
             Self::GpuNeedsReset => &gpu::GPU_RESET,
             Self::GpuNeedsReboot => &gpu::GPU_REBOOT,
             Self::GpuMemoryDegraded => &gpu::GPU_MEMORY,

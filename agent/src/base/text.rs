@@ -3,3 +3,4 @@
 pub mod chain;
 pub mod placeholders;
 pub mod redact;
+pub mod scrub;

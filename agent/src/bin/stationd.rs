@@ -40,13 +40,13 @@ fn other_role() -> Option<ExitCode> {
         "warden" => return Some(warden::run(arguments)),
         "note-exit" => return Some(roles::note_exit()),
         "probe" if arguments.next_if(|word| word == "look").is_some() => {
-            return Some(probe::run(arguments));
+            return Some(probe::run());
         }
         "probe" if arguments.next_if(|word| word == "gpu").is_some() => {
             return Some(probe::gpu::run(arguments));
         }
         "probe" if arguments.next_if(|word| word == "host").is_some() => {
-            return Some(probe::host::run(arguments));
+            return Some(probe::host::run());
         }
         "probe" if arguments.next_if(|word| word == "walk").is_some() => {
             return Some(probe::host::walk::run(arguments));

@@ -18,6 +18,7 @@ pub struct Config {
     pub identity: Identity,
     pub apps: Vec<App>,
     pub mounts: Vec<Mount>,
+    pub gpu: Gpu,
     pub log: Log,
 }
 
@@ -182,6 +183,13 @@ pub struct Share {
     pub read_only: bool,
     /// How long apps wait for it before they start on a local folder.
     pub wait: Duration,
+}
+
+/// `[gpu]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gpu {
+    /// How many NVIDIA GPUs there should be; `None`: as many as there are.
+    pub expected: Option<u32>,
 }
 
 /// `[log]`

@@ -7,7 +7,7 @@ pub(super) mod mounts;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::model::{Format, Identity, Instance, Level, Log};
+use super::model::{Format, Gpu, Identity, Instance, Level, Log};
 use super::reader::{Found, Reader};
 use super::schema::default_text;
 
@@ -94,6 +94,14 @@ pub(super) fn identity(root: &Reader<'_>) -> Identity {
     let hours = hours.and_then(|found| u64::try_from(found.value).ok());
     let default = default_text("identity.session_hours").parse().unwrap_or(12);
     Identity { session: Duration::from_secs(hours.unwrap_or(default) * 3600) }
+}
+
+/// The most that one machine has; stationd looks at no more.
+const GPUS: i64 = 64;
+
+pub(super) fn gpu(root: &Reader<'_>) -> Gpu {
+    let expected = root.part("gpu").integer("expected", 0, GPUS);
+    Gpu { expected: expected.and_then(|found| u32::try_from(found.value).ok()) }
 }
 
 pub(super) fn log(root: &Reader<'_>) -> Log {

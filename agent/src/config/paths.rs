@@ -89,7 +89,8 @@ impl Paths {
         })
     }
 
-    fn under(home: &Path) -> Self {
+    /// Those of an installation with `--home`.
+    pub fn under(home: &Path) -> Self {
         // `./x` and `x/.` are the same folder; socket paths are short, so no byte is wasted.
         let home: &Path = &home.components().collect::<PathBuf>();
         Self::build(&Folders {

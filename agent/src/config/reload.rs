@@ -57,6 +57,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         ("listen.tls", old.listen.tls != new.listen.tls),
         ("control", rest(old) != rest(new)),
         ("mount", old.mounts != new.mounts),
+        ("gpu.expected", old.gpu != new.gpu),
         ("log.format", old.log.format != new.log.format),
     ];
     Change {
@@ -79,6 +80,7 @@ pub fn effective(old: &Config, new: &Config) -> Config {
         config.control.clone_from(&old.control);
     }
     config.mounts.clone_from(&old.mounts);
+    config.gpu = old.gpu;
     config.log.format = old.log.format;
     config
 }
@@ -154,6 +156,7 @@ mod tests {
         assert_eq!((change.live, change.needs_restart.len()), (vec![Live::AllowedSan], 0));
         assert_eq!(diff(&config(""), &with("a")).needs_restart, ["listen.tls", "control"]);
         assert_eq!(effective(&config(""), &with("a")).control, None);
+        check("[gpu]\nexpected = 8", &[], &["gpu.expected"]);
         check("[log]\nlevel = 'debug'", &[Live::LogLevel], &[]);
         check("[log]\nformat = 'json'", &[], &["log.format"]);
     }

@@ -67,6 +67,7 @@ pub const KEYS: &[Key] = &[
     key("mount.cache_max", None),
     key("mount.read_only", None),
     key("mount.wait_seconds", None),
+    key("gpu.expected", None),
     key("log.level", Some("\"info\"")),
     key("log.format", Some("\"text\"")),
 ];
@@ -229,7 +230,7 @@ mod tests {
                 "zebra",
                 "zebra",
                 "remove it; the file takes instance, listen, control, identity, app, mount, \
-                 log",
+                 gpu, log",
             ),
         ] {
             assert_eq!(suggestion(path, name), expected);

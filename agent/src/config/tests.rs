@@ -212,6 +212,7 @@ fn every_key_of_the_schema_is_read_and_no_other() {
     parts::identity(&root);
     parts::apps::apps(&root);
     parts::mounts::mounts(&root, Path::new("/ws"));
+    parts::gpu(&root);
     parts::log(&root);
     let asked: BTreeSet<String> =
         mistakes.asked().into_iter().filter(|key| key.contains('.')).collect();

@@ -2,9 +2,11 @@
 
 use station_proto::condition::Truth;
 use station_proto::gpu::{Gpu, GpuSummary, Gpus};
+use station_proto::time::Time;
 
 use super::Finding;
 use super::state::{Noted, State, UNRESPONSIVE};
+use super::stuck::Stuck;
 use super::xid::Severity;
 use crate::base::conditions::Kind;
 use crate::base::moment::Moment;
@@ -28,6 +30,7 @@ fn finding(kind: Kind, subject: &str, reason: &'static str, message: String) -> 
 pub(super) fn findings(state: &State, gpus: &Gpus, now: Moment) -> Vec<Finding> {
     let mut found = driver(state);
     found.extend(count(state));
+    found.extend(state.sleeps.stuck(now).iter().map(stuck));
     found.extend(state.switches.iter().map(switch));
     for gpu in &gpus.gpus {
         let reading = state.round.as_ref().and_then(|(round, _)| {
@@ -96,11 +99,43 @@ fn named(state: &State, pci: &str) -> String {
     known.unwrap_or_else(|| pci.to_owned())
 }
 
+/// The bus, the driver and the configuration should have the same number.
 fn count(state: &State) -> Option<Finding> {
-    let on_pci = u32::try_from(state.files.as_ref()?.on_pci.len()).ok()?;
-    let listed = state.round.as_ref()?.0.listed?;
-    let message = format!("{on_pci} on the PCI bus, {listed} listed by the driver");
-    (listed < on_pci).then(|| finding(Kind::GpuCountMismatch, "", "FewerThanOnPci", message))
+    let files = state.files.as_ref()?;
+    let on_pci = u32::try_from(files.on_pci.len()).ok()?;
+    let listed = state.round.as_ref().and_then(|(round, _)| round.listed);
+    // Without a driver none answers; while it is not known how many do, the bus still tells of those that
+    // are missing.
+    let answer = listed.or_else(|| files.module.is_none().then_some(0));
+    let words = match answer {
+        Some(answer) => format!("{on_pci} on the PCI bus, {answer} listed by the driver"),
+        None => format!("{on_pci} on the PCI bus"),
+    };
+    if let Some(expected) = state.expected {
+        let has = answer.map_or(on_pci.min(expected), |answer| answer);
+        let message = format!("gpu.expected is {expected}: {words}");
+        let say = |reason| Some(finding(Kind::GpuCountMismatch, "", reason, message.clone()));
+        if has < expected {
+            return say("FewerThanExpected");
+        }
+        if has > expected {
+            let mut found = say("MoreThanExpected")?;
+            "Write the right number into gpu.expected, or ask whoever gave out the machine."
+                .clone_into(&mut found.action);
+            return Some(found);
+        }
+    }
+    let fewer = listed.is_some_and(|listed| listed < on_pci);
+    fewer.then(|| finding(Kind::GpuCountMismatch, "", "FewerThanOnPci", words))
+}
+
+fn stuck(one: &Stuck) -> Finding {
+    let Stuck { pid, command, user, since } = one;
+    let message = format!(
+        "{command} (process {pid} of {user}) has slept in the kernel since {}, where no signal reaches it",
+        Time(since.wall)
+    );
+    finding(Kind::GpuProcessStuck, &pid.to_string(), "Uninterruptible", limited(&message))
 }
 
 /// It holds until the machine restarts: links through a switch that has failed stay down.

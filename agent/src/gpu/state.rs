@@ -7,13 +7,14 @@
 //!    └── module gone ──────┴──► Waiting(until) ◄────┘ ended, silent, GPU lost for minutes
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use station_proto::gpu::XidSeen;
 use station_proto::time::Time;
 
 use super::files::Files;
+use super::stuck::{Asleep, Sleeps};
 use super::xid::{self, Xid, line::Line};
 use crate::base::moment::Moment;
 use crate::probe::gpu::{Ask, Code, Event as DriverEvent, EventKind, Round, Said, Versions, codes};
@@ -51,6 +52,8 @@ pub(super) enum Event {
     },
     /// A message of the kernel, and when it was written.
     Kernel(Line, Moment),
+    /// Threads of processes with a GPU that no signal wakes.
+    Asleep(Vec<Asleep>),
     Tick,
 }
 
@@ -98,6 +101,11 @@ pub(super) struct Failed {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
+    /// How many GPUs there should be.
+    pub expected: Option<u32>,
+    /// Who was last seen to use one. A driver that hangs does not say it any more.
+    users: BTreeSet<i32>,
+    pub sleeps: Sleeps,
     pub phase: Phase,
     pub files: Option<Files>,
     pub versions: Versions,
@@ -147,8 +155,21 @@ impl State {
                 self.kernel(at, line);
                 Vec::new()
             }
+            Event::Asleep(asleep) => {
+                self.sleeps.looked(now, asleep);
+                Vec::new()
+            }
             Event::Tick => self.tick(now),
         }
+    }
+
+    pub(super) fn expecting(expected: Option<u32>) -> Self {
+        Self { expected, ..Self::default() }
+    }
+
+    /// Who may be stuck in the driver, if one is loaded.
+    pub(super) fn users(&self) -> Option<&BTreeSet<i32>> {
+        self.module.is_some().then_some(&self.users)
     }
 
     fn files(&mut self, now: Moment, files: Files) -> Vec<Effect> {
@@ -214,6 +235,8 @@ impl State {
         self.failures = 0;
         self.slow = None;
         let mut lost = false;
+        let listed = round.gpus.iter().filter_map(|one| one.gpu.processes.as_ref());
+        self.users = listed.flatten().map(|process| process.pid).collect();
         for reading in &round.gpus {
             let gpu = &reading.gpu;
             let pci = &gpu.summary.pci;
@@ -364,6 +387,7 @@ impl State {
         (self.round, self.failed, self.slow, self.lost_since) = (None, None, None, None);
         (self.versions, self.stuck) = (Versions::default(), None);
         self.skipped.clear();
+        self.sleeps = Sleeps::default();
     }
 
     fn wait(&mut self, now: Moment) {

@@ -10,9 +10,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::asleep::Sleepers;
 use super::state::{Effect, Event, State};
 use super::xid::line;
-use super::{Latencies, Seen, files, view};
+use super::{Config, Latencies, Seen, files, view};
 use crate::base::chain::Chain;
 use crate::base::moment::Moment;
 use crate::base::tasks::pulse::Pulse;
@@ -27,6 +28,7 @@ const LOOK: Duration = Duration::from_secs(5);
 pub(super) struct Task {
     probe: Probe,
     state: State,
+    sleepers: Sleepers,
     publish: watch::Sender<Arc<Seen>>,
     child: Option<Child>,
     waiting: Option<Latencies>,
@@ -77,7 +79,8 @@ pub(super) async fn run(
             () = pulse.sign() => {}
             // cancel-safe: a tick that was not taken comes again
             _ = tick.tick() => {
-                task.step(Event::Files(files::read())).await;
+                task.advance(Event::Files(files::read())).await;
+                task.look_for_stuck().await;
                 task.step(Event::Tick).await;
             }
             // cancel-safe: what was read of a line stays in the reader
@@ -95,8 +98,18 @@ pub(super) async fn run(
 }
 
 impl Task {
-    pub(super) fn new(probe: Probe, publish: watch::Sender<Arc<Seen>>) -> Self {
-        Self { probe, state: State::default(), publish, child: None, waiting: None }
+    pub(super) fn new(config: Config, probe: Probe, publish: watch::Sender<Arc<Seen>>) -> Self {
+        let state = State::expecting(config.expected);
+        let sleepers = Sleepers::default();
+        Self { probe, state, sleepers, publish, child: None, waiting: None }
+    }
+
+    /// Without a driver there is nothing to be stuck in.
+    async fn look_for_stuck(&mut self) {
+        if let Some(listed) = self.state.users() {
+            let asleep = self.sleepers.look(clock::since_boot(), listed);
+            self.advance(Event::Asleep(asleep)).await;
+        }
     }
 
     async fn heard(&mut self, line: Option<String>) {
@@ -128,6 +141,19 @@ impl Task {
     }
 
     async fn step(&mut self, event: Event) {
+        self.advance(event).await;
+        let seen = view::seen(&self.state, clock::now());
+        self.publish.send_if_modified(|before| {
+            let changed = **before != seen;
+            if changed {
+                *before = Arc::new(seen);
+            }
+            changed
+        });
+    }
+
+    /// Without showing it: another event follows at once.
+    async fn advance(&mut self, event: Event) {
         let effects = self.state.step(clock::now(), event);
         for effect in effects {
             match effect {
@@ -146,13 +172,5 @@ impl Task {
                 },
             }
         }
-        let seen = view::seen(&self.state, clock::now());
-        self.publish.send_if_modified(|before| {
-            let changed = **before != seen;
-            if changed {
-                *before = Arc::new(seen);
-            }
-            changed
-        });
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn seen(state: &State, now: Moment) -> Seen {
         let noted = state.xids.get(&gpu.summary.pci);
         gpu.xids = noted.into_iter().flatten().map(|one| one.shown.clone()).collect();
     }
-    let driver = driver(state, &gpus, fresh.is_some());
+    let driver = driver(state, &gpus, fresh.is_some(), now);
     let mut seen = Seen {
         gpus: Gpus { driver, at: fresh.map(|(_, at)| Time(at.wall)), gpus },
         findings: Vec::new(),
@@ -44,7 +44,16 @@ pub(super) fn seen(state: &State, now: Moment) -> Seen {
     seen
 }
 
-fn driver(state: &State, gpus: &[Gpu], fresh: bool) -> GpuDriver {
+/// Our own process that hangs, and those of others.
+fn stuck_pids(state: &State, now: Moment) -> Vec<i32> {
+    let others = state.sleeps.stuck(now).into_iter().map(|one| one.pid);
+    let mut pids: Vec<i32> = state.stuck.into_iter().chain(others).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
+fn driver(state: &State, gpus: &[Gpu], fresh: bool, now: Moment) -> GpuDriver {
     let files = state.files.clone().unwrap_or_default();
     let none = files.on_pci.is_empty() && files.module.is_none() && gpus.is_empty();
     let slow = state.slow.as_ref().is_some_and(|slow| slow.took >= UNRESPONSIVE);
@@ -69,7 +78,7 @@ fn driver(state: &State, gpus: &[Gpu], fresh: bool) -> GpuDriver {
         cuda_version: state.versions.cuda.clone(),
         on_pci: u32::try_from(files.on_pci.len()).unwrap_or(u32::MAX),
         listed,
-        stuck_pids: state.stuck.into_iter().collect(),
+        stuck_pids: stuck_pids(state, now),
     }
 }
 

@@ -6,10 +6,8 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Figure, counter, gauge};
 use super::host::whole;
-use crate::os::process::{self, Stat};
-
-/// Ticks in a second, of `/proc` on every machine with Linux.
-const TICKS: f64 = 100.0;
+use crate::os::process;
+use crate::os::process::usage::{self, Usage};
 
 /// stationd's main process.
 #[derive(Debug)]
@@ -17,23 +15,19 @@ pub(super) struct Process;
 
 /// What `/proc` says of it now.
 struct Figures {
-    stat: Option<Stat>,
-    /// Bytes.
-    page: u64,
-    open_files: Option<usize>,
+    usage: Usage,
+    open_files: Option<u64>,
     max_files: u64,
 }
 
 const PROCESS: &[Figure<Figures>] = &[
     counter("process_cpu", Some("seconds"), "Time on a CPU", |one| {
-        one.stat.map(|stat| whole(stat.cpu_ticks) / TICKS)
+        one.usage.cpu.map(|cpu| cpu.as_secs_f64())
     }),
     gauge("process_resident_memory", Some("bytes"), "Memory of the process", |one| {
-        one.stat.map(|stat| whole(stat.resident_pages.saturating_mul(one.page)))
+        one.usage.resident_bytes.map(whole)
     }),
-    gauge("process_open_fds", None, "Open file descriptors", |one| {
-        one.open_files.and_then(|count| u64::try_from(count).ok()).map(whole)
-    }),
+    gauge("process_open_fds", None, "Open file descriptors", |one| one.open_files.map(whole)),
     gauge("process_max_fds", None, "File descriptors that may be open", |one| {
         Some(whole(one.max_files))
     }),
@@ -42,9 +36,8 @@ const PROCESS: &[Figure<Figures>] = &[
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let figures = Figures {
-            stat: Stat::read(nix::unistd::getpid().as_raw()),
-            page: rustix::param::page_size() as u64,
-            open_files: std::fs::read_dir("/proc/self/fd").ok().map(Iterator::count),
+            usage: usage::own(),
+            open_files: usage::open_files(),
             max_files: process::file_limit(),
         };
         for figure in PROCESS {

@@ -1,11 +1,13 @@
 //! The station's own state, its conditions, apps and mounts.
 
+mod mount;
+
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use station_proto::app::{App, AppPhase};
 use station_proto::condition::Truth;
 use station_proto::heartbeat::{Phase, Status};
-use station_proto::mount::Mount;
+use station_proto::mount::MountSample;
 
 use super::family::{Figure, counter, family, gauge};
 
@@ -40,11 +42,6 @@ const APPS: &[Figure<App>] = &[
     }),
 ];
 
-const MOUNTS: &[Figure<Mount>] =
-    &[gauge("mount_ready", None, "Whether apps can use the mount", |mount| {
-        Some(f64::from(mount.ready))
-    })];
-
 const PHASES: [(Phase, &str); 6] = [
     (Phase::Starting, "starting"),
     (Phase::Ready, "ready"),
@@ -54,7 +51,11 @@ const PHASES: [(Phase, &str); 6] = [
     (Phase::Stopping, "stopping"),
 ];
 
-pub(super) fn encode(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+pub(super) fn encode(
+    status: &Status,
+    mounts: &[MountSample],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> std::fmt::Result {
     for figure in STATION {
         figure.encode(std::iter::once((Vec::new(), status)), encoder)?;
     }
@@ -68,11 +69,7 @@ pub(super) fn encode(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> st
         let all = status.apps.iter().map(|app| (vec![("app", app.name.as_str())], app));
         figure.encode(all, encoder)?;
     }
-    for figure in MOUNTS {
-        let all = status.mounts.iter().map(|one| (vec![("mount", one.name.as_str())], one));
-        figure.encode(all, encoder)?;
-    }
-    Ok(())
+    mount::encode(&status.mounts, mounts, encoder)
 }
 
 fn conditions(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {

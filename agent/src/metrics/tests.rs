@@ -66,20 +66,65 @@ fn values_have_base_units_and_what_is_absent_has_no_series() {
     }
 }
 
+fn plain(scraped: &Scraped) -> String {
+    assert!(!scraped.gzip);
+    String::from_utf8(scraped.pieces.concat()).unwrap()
+}
+
+const OPEN: Wanted = Wanted { open: true, gzip: false };
+const CLASSIC: Wanted = Wanted { open: false, gzip: false };
+
 #[test]
 fn the_text_is_made_anew_only_for_another_edition() {
     let metrics = Metrics::new(Metrics::registry());
     let mut asked = 0;
-    let mut text = |seq| {
-        metrics.text(edition(seq), || {
+    let mut text = |seq, wanted| {
+        let scraped = metrics.scrape(edition(seq), wanted, || {
             asked += 1;
             shown()
-        })
+        });
+        plain(&scraped)
     };
-    assert!(text(1).ends_with("# EOF\n"));
-    assert!(text(1).contains("stationd_ready"), "the same families again");
-    assert!(text(2).contains("process_resident_memory_bytes"));
+    assert!(text(1, OPEN).ends_with("# EOF\n"));
+    assert!(text(1, OPEN).contains("stationd_ready"), "the same families again");
+    assert!(text(1, CLASSIC).contains("\nstationd_ready"), "and in the other format");
+    assert!(text(2, OPEN).contains("process_resident_memory_bytes"));
     assert_eq!(asked, 2);
+}
+
+#[test]
+fn counters_move_while_the_families_are_kept() {
+    let counter = prometheus_client::metrics::counter::Counter::<u64>::default();
+    let mut registry = Metrics::registry();
+    registry.register("asked", "Times", counter.clone());
+    let metrics = Metrics::new(registry);
+    for wanted in [OPEN, CLASSIC] {
+        let before = counter.inc();
+        let text = plain(&metrics.scrape(edition(1), wanted, shown));
+        let line = format!("stationd_asked_total {}", before + 1);
+        assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn the_older_format_and_gzip_say_the_same() {
+    use std::io::Read as _;
+    let metrics = Metrics::new(Metrics::registry());
+    let scrape = |wanted| metrics.scrape(edition(1), wanted, shown);
+    // What this process takes moves.
+    let still = |text: &str| {
+        text.lines().filter(|line| !line.contains("process_")).collect::<Vec<_>>().join("\n")
+    };
+    let open = plain(&scrape(OPEN));
+    assert_eq!(still(&plain(&scrape(CLASSIC))), still(&classic::of(&open)));
+    for plain_one in [OPEN, CLASSIC] {
+        let scraped = scrape(Wanted { gzip: true, ..plain_one });
+        assert!(scraped.gzip);
+        let mut text = String::new();
+        let bytes = scraped.pieces.concat();
+        flate2::bufread::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
+        assert_eq!(still(&text), still(&plain(&scrape(plain_one))));
+    }
 }
 
 /// The list of names is a promise: who takes one away breaks somebody's alerts.

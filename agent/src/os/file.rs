@@ -59,6 +59,12 @@ pub fn create_log(path: &Path) -> Result<File, FileError> {
     opened.map_err(|source| FileError::Write { path: path.to_owned(), source })
 }
 
+/// A new file for its owner alone; what is there already, a link too, is an error and stays as it is.
+pub fn create_private(path: &Path) -> Result<File, FileError> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    opened.map_err(|source| FileError::Write { path: path.to_owned(), source })
+}
+
 /// A file in a place that somebody else may change: nothing but a plain file is read, no link is
 /// followed, and nothing is waited for.
 pub fn read_plain(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {

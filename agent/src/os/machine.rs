@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod disk;
 pub mod kmsg;
+pub mod mount;
 
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;

@@ -4,6 +4,7 @@ pub mod environment;
 pub mod group;
 pub mod memory;
 pub mod threads;
+pub mod usage;
 
 use std::fs;
 use std::io;

@@ -2,6 +2,8 @@
 //! hold is built here, from the configuration alone.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::Signal;
@@ -15,9 +17,12 @@ use crate::warden::files::Folder;
 /// Sees that a warden holds the share.
 pub(super) async fn start(root: &RootConfig, mount: &MountRoot) -> Result<(), Refusal> {
     let folder = Folder::of(&root.wardens, &mount.name);
-    // Whoever talks to wardens passes through, and lists nothing.
-    file::ensure_own_dir(&root.wardens, 0o711).map_err(|error| failed(&error))?;
-    file::ensure_own_dir(&folder.0, 0o711).map_err(|error| failed(&error))?;
+    for path in [&root.wardens, &folder.0] {
+        file::ensure_own_dir(path, 0o711).map_err(|error| failed(&error))?;
+        // Whoever talks to wardens passes through, and lists nothing; our umask would forbid it.
+        let open = fs::set_permissions(path, fs::Permissions::from_mode(0o711));
+        open.map_err(|error| failed(&error))?;
+    }
     if UnixStream::connect(folder.socket()).is_ok() {
         return Ok(());
     }

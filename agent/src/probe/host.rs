@@ -7,8 +7,9 @@
 //!                                             └─ node, CUDA (if asked) ───┘
 //! ```
 //!
-//! One process for each look. A disk that hangs holds its process, and is not asked again until that
-//! process has ended; the others are. What did not come in time is absent.
+//! One process, asked again and again. A disk that hangs holds its process: another one takes its place,
+//! and that disk is not asked again until the first has ended; the others are. What did not come in time
+//! is absent.
 
 mod child;
 mod cuda;

@@ -42,7 +42,7 @@ impl May {
 /// What the role is made of.
 #[expect(missing_debug_implementations, reason = "a function has no text")]
 pub struct Role {
-    /// This program, which is started for each look.
+    /// This program, which is started to look.
     pub program: PathBuf,
     /// Who may ask, beside root.
     pub uid: u32,

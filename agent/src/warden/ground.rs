@@ -1,6 +1,8 @@
 //! What must be true before a driver starts: the place is guarded and shared, nobody else has the cache, what
 //! an earlier driver left is ended and saved.
 
+pub(super) mod unmount;
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,8 +15,8 @@ use super::rescue;
 use super::state::Places;
 use crate::base::chain::Chain;
 use crate::os::file;
-use crate::os::mount::table::{self, Entry};
-use crate::os::mount::{self, Guard, fuse};
+use crate::os::machine::mount::table::{self, Entry};
+use crate::os::machine::mount::{self, Guard, fuse};
 use crate::os::process::{self, ProcessId};
 
 /// How long a driver that was killed may take to disappear.

@@ -1,6 +1,8 @@
 //! The process that looks at the mount: asked over a pipe, one question at a time, and replaced when it is
 //! gone. One that hangs is left alone: the abort of the connection wakes it.
 
+pub(super) mod storage;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;

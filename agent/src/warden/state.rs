@@ -11,7 +11,10 @@
 //! put in its place only after it has answered; nothing is unmounted while something is pending, but when the
 //! warden itself must end, and then what is pending stays in the cache for the next one.
 
+<<<<<<< HEAD
 mod bring;
+=======
+>>>>>>> main
 mod drain;
 #[cfg(test)]
 mod tests;
@@ -21,12 +24,12 @@ use std::time::Duration;
 
 use crate::base::backoff;
 use crate::base::moment::Moment;
-use crate::os::mount::Put;
+use crate::os::machine::mount::Put;
 
 use self::bring::Bring;
 use super::files::Order;
 use super::gauge::Figures;
-use super::unmount::Unmounted;
+use super::ground::unmount::Unmounted;
 
 /// Between two looks at the mount.
 const LOOK: Duration = Duration::from_secs(1);
@@ -417,6 +420,7 @@ impl State {
         self.looking = None;
         self.answer = None;
         self.up_since = None;
+<<<<<<< HEAD
         let abort = minor.map(Effect::Abort).into_iter();
         if self.pid.is_none() {
             return abort.chain(self.again(now, why)).collect();
@@ -425,6 +429,21 @@ impl State {
         self.stage = Stage::Breaking;
         // In this order: a driver that hears of the abort may end in its own way, and empty its cache.
         [Effect::Kill].into_iter().chain(abort).collect()
+=======
+        if self.pid.is_none() {
+            let again = self.again(now, why);
+            return minor.map(Effect::Abort).into_iter().chain(again).collect();
+        }
+        self.problem = Some(why);
+        self.stage = Stage::Breaking;
+        Self::break_off(minor)
+    }
+
+    /// Killed first: a driver that hears of the abort ends in its own way, and blobfuse2 empties its cache
+    /// then. The abort is for whoever waits for it.
+    fn break_off(minor: Option<u32>) -> Vec<Effect> {
+        [Effect::Kill].into_iter().chain(minor.map(Effect::Abort)).collect()
+>>>>>>> main
     }
 
     fn again(&mut self, now: Duration, why: String) -> Vec<Effect> {

@@ -15,15 +15,20 @@ use tokio::time::MissedTickBehavior;
 
 use self::hands::{Driver, Hands, Heard};
 use super::WardenError;
+<<<<<<< HEAD
 use super::files::{FILE_BYTES_MAX, Folder, Launch, Order, Source, State as Line};
+=======
+use super::driver;
+use super::files::{FILE_BYTES_MAX, Folder, Launch, Order, State as Line};
+>>>>>>> main
 use super::ground::{Ground, Held};
 use super::look::Looker;
+use super::look::storage;
 use super::state::{Effect, Event, Spot, State};
-use super::{backend, driver};
 use crate::base::limits;
 use crate::base::tasks::Tasks;
 use crate::base::text::redact;
-use crate::os::mount::{TableWatch, fuse};
+use crate::os::machine::mount::{TableWatch, fuse};
 use crate::os::{clock, file, process, signals, socket};
 
 /// How often the state looks at the clock.
@@ -34,8 +39,9 @@ const MEASURE: Duration = Duration::from_secs(1);
 const REACH: Duration = Duration::from_secs(10);
 /// How long a refusal of the storage is remembered after the last line that told of one.
 const DENIED: Duration = Duration::from_secs(60);
-/// What a drain gets when the warden is told to end by a signal, which brings no number.
-const SIGNAL_DRAIN_MS: u64 = 25_000;
+/// What a drain gets when the warden is told to end by a signal, which brings no number; less than `TimeoutStopSec` of
+/// its unit.
+const SIGNAL_DRAIN_MS: u64 = 240_000;
 
 struct Warden {
     ground: Ground,
@@ -204,8 +210,12 @@ impl Warden {
             Heard::Line(line) => {
                 let line = redact::secrets(&line);
                 super::complain(&line);
+<<<<<<< HEAD
                 self.hands.failed(&line);
                 if backend::denial(&line) {
+=======
+                if storage::denial(&line) {
+>>>>>>> main
                     self.denied = Some((clock::since_boot(), line));
                 }
             }

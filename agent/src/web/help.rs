@@ -10,12 +10,13 @@ use crate::web::html::Html;
 use crate::web::page::{Draft, Format, Page, card};
 use crate::web::refusal::not_found;
 
-const DOCS: [(&str, &str, &str); 11] = [
+const DOCS: [(&str, &str, &str); 12] = [
     ("", "Help", include_str!("../../docs/index.md")),
     ("login", "Logging in", include_str!("../../docs/login.md")),
     ("apps", "Apps", include_str!("../../docs/apps.md")),
     ("setup", "Setting up tools", include_str!("../../docs/setup.md")),
     ("vscode", "Scripts and VS Code", include_str!("../../docs/vscode.md")),
+    ("share", "The workspace share", include_str!("../../docs/share.md")),
     ("machine", "The machine", include_str!("../../docs/machine.md")),
     ("control-plane", "Control plane", include_str!("../../docs/control-plane.md")),
     ("gpu", "GPUs", include_str!("../../docs/gpu.md")),

@@ -6,6 +6,7 @@ pub(super) mod apps_to_heartbeat;
 pub(super) mod apps_to_proxy;
 pub(super) mod config_to_apps;
 pub(super) mod config_to_front;
+pub(super) mod config_to_gpu;
 pub(super) mod config_to_host;
 pub(super) mod config_to_mounts;
 pub(super) mod config_to_privileged;

@@ -203,7 +203,7 @@ impl Common<'_> {
         let shown = Shown { status, ledger, samples: host.samples, node: host.node };
         self.apps_known(shown.status.clone()).await;
         let (counters, metrics) = public::metrics();
-        let recorder = Recorder::new(counters, shown.clone(), gpu.seen.clone());
+        let recorder = Recorder::new(counters, shown.clone(), gpu.seen.clone(), self.mounts.seen());
         recorder.spawn(&self.tasks);
         let (down, again) = (CancellationToken::new(), CancellationToken::new());
         let (public_url, public_url_rx) = watch::channel(bound.url.clone());

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 const VARIABLE: &str = "STATIOND_FAKE_NVML";
 const LOOK: Duration = Duration::from_millis(20);
+/// How often an event is looked for. NVIDIA's library waits in the kernel, so this is to cost nothing.
+const LOOK_FOR_EVENT: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct Script {
@@ -21,14 +23,15 @@ struct Script {
 /// stationd and not this library.
 pub(crate) fn with<R>(look: impl FnOnce(&Value) -> R) -> R {
     static SCRIPT: OnceLock<Mutex<Script>> = OnceLock::new();
+    static PATH: OnceLock<Option<String>> = OnceLock::new();
     let script = SCRIPT.get_or_init(Mutex::default);
     let mut script = script.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Ok(path) = std::env::var(VARIABLE)
-        && let Ok(found) = std::fs::metadata(&path)
+    if let Some(path) = PATH.get_or_init(|| std::env::var(VARIABLE).ok())
+        && let Ok(found) = std::fs::metadata(path)
     {
         let read = Some((found.ino(), found.mtime(), found.mtime_nsec()));
         if read != script.read {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let text = std::fs::read_to_string(path).unwrap_or_default();
             *script = Script { read, value: serde_json::from_str(&text).unwrap_or(Value::Null) };
         }
     }
@@ -94,7 +97,7 @@ pub(crate) fn event(number: usize, limit: Duration) -> Option<Value> {
         if found.is_some() || waited >= limit {
             return found;
         }
-        park_timeout(LOOK);
-        waited += LOOK;
+        park_timeout(LOOK_FOR_EVENT);
+        waited += LOOK_FOR_EVENT;
     }
 }

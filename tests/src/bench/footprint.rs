@@ -1,6 +1,7 @@
 //! What stationd takes while nothing happens: memory, wake-ups, time to READY, size on disk.
 
 pub(super) mod fleet;
+pub(super) mod mount;
 pub(super) mod node;
 mod poll;
 mod scrape;

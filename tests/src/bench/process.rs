@@ -107,17 +107,26 @@ pub(super) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) -> anyhow:
 
 /// User and system time of these processes so far, in seconds.
 pub(super) fn cpu_seconds(pids: &[i32]) -> f64 {
-    let ticks: u64 = pids.iter().filter_map(|pid| cpu_ticks(*pid)).sum();
+    seconds(pids, 2)
+}
+
+/// The same with the processes that they started and that have ended: whoever looks by starting a
+/// program pays for that too.
+pub(super) fn cpu_seconds_with_ended(pids: &[i32]) -> f64 {
+    seconds(pids, 4)
+}
+
+/// The first so many of utime, stime, cutime, cstime.
+fn seconds(pids: &[i32], times: usize) -> f64 {
+    let ticks: u64 = pids.iter().filter_map(|pid| cpu_ticks(*pid, times)).sum();
     to_f64(ticks) / TICKS_PER_SECOND
 }
 
-fn cpu_ticks(pid: i32) -> Option<u64> {
+fn cpu_ticks(pid: i32, times: usize) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold blanks.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    fields.take(times).map(|field| field.parse::<u64>().ok()).sum()
 }
 
 /// Sum of the proportional set sizes of these processes, in KiB.

@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<()> {
             other => name = Some(other.to_owned()),
         }
     }
-    let name = name.context("name a measurement: proxy, footprint, boot, node, fleet")?;
+    let name = name.context("name a measurement: proxy, footprint, boot, node, fleet, mount")?;
     show(&bench::run(&name, &plan)?);
     Ok(())
 }

@@ -170,3 +170,41 @@ impl Drop for Azurite {
         drop(self.resume());
     }
 }
+
+/// A mount of rclone alone, whose `close(2)` uploads the file; ends with this value.
+#[derive(Debug)]
+pub struct Plain {
+    folder: TempDir,
+    _child: Child,
+}
+
+impl Plain {
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("m")
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        drop(stationd::os::machine::mount::detach(&self.path()));
+    }
+}
+
+impl Azurite {
+    /// Mounts the container, reached at `endpoint`, as plainly as rclone can.
+    pub async fn mounted_plain(&self, endpoint: &str) -> Result<Plain> {
+        let folder = tempfile::Builder::new().prefix("p").tempdir_in("/tmp")?;
+        let at = folder.path().join("m");
+        std::fs::create_dir(&at)?;
+        let config = format!("[w]\ntype = azureblob\nuse_emulator = true\nendpoint = {endpoint}\n");
+        let file = folder.path().join("rclone.conf");
+        write_atomic(&file, config.as_bytes(), 0o600)?;
+        let mut command = process::command(Path::new("/usr/bin/rclone"));
+        command.arg("mount").arg(format!("w:{CONTAINER}")).arg(&at);
+        command.arg("--config").arg(&file).args(["--vfs-cache-mode", "minimal"]);
+        let child = command.kill_on_drop(true).spawn()?;
+        let mounted = || (super::layers(&at).is_ok_and(|count| count > 0)).then_some(());
+        process::eventually("rclone mounts", LIMIT, mounted).await?;
+        Ok(Plain { folder, _child: child })
+    }
+}

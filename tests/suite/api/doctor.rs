@@ -122,3 +122,77 @@ async fn a_container_runs_without_network_or_registry() -> Result<()> {
     assert_eq!(containers.stdout, "", "and the container");
     engine.stop().await
 }
+
+/// Where a secret may stand: in the configuration, in an app's words, in a token of ours.
+const PLANTED: &str = "hunter2Planted";
+
+#[tokio::test]
+async fn a_bundle_has_what_helps_and_no_secret() -> Result<()> {
+    let script = format!(
+        "echo password={PLANTED}; echo 'Authorization: Bearer {PLANTED}'; echo \"'api_key': '{PLANTED}'\"; \
+         echo https://ada:{PLANTED}@host/x; echo up and running; exec sleep 600"
+    );
+    let app = format!(
+        "# {PLANTED}\n[[app]]\nname = \"board\"\nkind = \"custom\"\n\
+         command = [\"/bin/sh\", \"-c\", {:?}, \"{{socket}}\", \"--api-key\", {PLANTED:?}]\n",
+        script
+    );
+    let mut station = Station::prepare(App::None, "")?;
+    station.configure(&app)?;
+    station.launch().await?;
+    let said = async || {
+        let logs = station.ctl(&["app", "logs", "board"]).await.ok()?;
+        logs.stdout.contains("up and running").then_some(())
+    };
+    process::eventually_async("the app's words", LIMIT, said).await?;
+    let body = json!({ "app": "board", "ttl_seconds": 600, "note": PLANTED }).to_string();
+    let token = station.admin(http::Method::POST, "/v1/tokens", &body).await?;
+    let token: Value = serde_json::from_slice(token.body())?;
+    let secret = token["secret"].as_str().context("a token")?.to_owned();
+
+    let file = station.folder().join("b.tar.gz");
+    let name = file.display().to_string();
+    let output = station.ctl(&["doctor", "--bundle", &name]).await?;
+    ensure!(output.status.success(), "{}", output.all());
+    for part in ["status.json", "doctor.txt", "logs/board.log", "stationd.toml"] {
+        assert!(output.stdout.contains(part), "{part}\n{}", output.all());
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file)?.permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    let mut tar = process::command(std::path::Path::new("tar"));
+    tar.args(["-xzf", &name, "--to-stdout"]);
+    let whole = process::run(tar, LIMIT).await?;
+    ensure!(whole.status.success(), "{}", whole.all());
+    for kept in ["up and running", "name = \"board\"", "\"boot_id\"", "app.starting", "stationctl "]
+    {
+        assert!(whole.stdout.contains(kept), "{kept} is not in\n{}", whole.stdout);
+    }
+    for planted in [PLANTED, &secret] {
+        let found = whole.stdout.lines().find(|line| line.contains(planted));
+        assert_eq!(found, None);
+    }
+
+    let before = std::fs::read(&file)?;
+    let again = station.ctl(&["doctor", "--bundle", &name]).await?;
+    assert_eq!(again.status.code(), Some(1), "{}", again.all());
+    assert!(again.stderr.contains("name a file that is not there yet"), "{}", again.all());
+    assert_eq!(std::fs::read(&file)?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bundle_is_written_while_stationd_does_not_run() -> Result<()> {
+    let station = Station::prepare(App::None, "[log]\nlevel = \"debug\"\n")?;
+    let name = station.folder().join("b.tar.gz").display().to_string();
+    let output = station.ctl(&["--json", "doctor", "--bundle", &name]).await?;
+    ensure!(output.status.success(), "{}", output.all());
+    let said: Value = serde_json::from_str(&output.stdout)?;
+    let names = |key: &str| -> Vec<String> {
+        let all = said[key].as_array().into_iter().flatten();
+        all.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
+    };
+    assert!(names("entries").iter().any(|one| one.ends_with("stationd.toml")), "{said}");
+    assert!(names("missing").contains(&"what stationd says".to_owned()), "{said}");
+    Ok(())
+}

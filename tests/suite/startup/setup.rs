@@ -367,6 +367,13 @@ async fn packages_of_the_distribution_need_root_and_are_asked_of_apt() {
         assert_eq!(told[..2], ["dpkg --audit", "dpkg --configure -a"]);
         assert!(told[2].ends_with(" update"), "{told:?}");
         assert!(told[3].ends_with(" install --yes --reinstall -- r-base-core r-cran-irkernel"));
+        let docker = run(&["docker"]).await;
+        assert!(docker.status.success(), "{}", docker.all());
+        let told = std::fs::read_to_string(&said).unwrap();
+        let last = told.lines().last().unwrap();
+        let expected =
+            " install --yes --reinstall --no-install-recommends -- docker.io ca-certificates";
+        assert!(last.ends_with(expected), "{last}");
         std::fs::File::create(said.with_added_extension("bad")).unwrap();
         let failed = run(&["docker"]).await;
         assert_eq!(failed.status.code(), Some(1), "{}", failed.all());

@@ -30,6 +30,9 @@ pub(in crate::admin) async fn compress(request: Request, next: Next) -> Response
     }
     // An answer without a body is one of the same kind: caches keep the two apart by this field.
     answer.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if answer.headers().contains_key(header::CONTENT_ENCODING) {
+        return answer;
+    }
     let size = answer.body().size_hint().exact();
     let most = u64::try_from(limits::GZIP_ANSWER).unwrap_or(u64::MAX);
     if !wanted || !size.is_some_and(|size| (LEAST..=most).contains(&size)) {
@@ -74,7 +77,7 @@ fn packed(bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// Whether `Accept-Encoding` allows gzip: RFC 9110, section 12.5.3. Its own weight goes before that
 /// of `*`; without the field nobody has asked.
-fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(in crate::admin) fn takes_gzip(headers: &HeaderMap) -> bool {
     let fields = headers.get_all(header::ACCEPT_ENCODING);
     let codings: Vec<(&str, bool)> = fields
         .iter()

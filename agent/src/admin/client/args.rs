@@ -56,6 +56,10 @@ pub enum Verb {
     Doctor {
         #[arg(value_enum)]
         part: Option<DoctorPart>,
+        /// Write what somebody who helps needs to see to FILE, a new .tar.gz: what doctor finds, status, node,
+        /// GPUs, events of the last day, logs and configuration, without passwords, keys and tokens
+        #[arg(long, value_name = "FILE", conflicts_with = "part")]
+        bundle: Option<PathBuf>,
     },
     /// What doctor tries in a process of its own
     #[command(hide = true)]
@@ -96,6 +100,8 @@ pub enum Verb {
 pub enum DoctorPart {
     /// Every value of the GPUs, and how long each call of their driver takes
     Gpu,
+    /// Every share: what is pending, how it answers, what lies at its place
+    Mount,
 }
 
 /// What a process of its own tries.

@@ -1,6 +1,6 @@
 //! Finds the admin socket and talks to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +35,11 @@ impl Connection {
             }
         }
         Err(ClientError::NotRunning { tried })
+    }
+
+    /// The socket that answers.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// The raw body of a successful answer.

@@ -1,5 +1,7 @@
 //! `stationctl doctor`: tries what the workstation is for, and says what does not work.
 
+pub(super) mod bundle;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -49,18 +51,36 @@ struct Tried {
     action: &'static str,
 }
 
-/// Tries everything, one after the other; each is printed when it has ended.
+/// Tries everything; each is printed when it has ended.
 pub(super) async fn run(station: &Connection, printer: &Printer) -> Result<(), ClientError> {
     let status: Status = get(station, "/v1/status").await?;
+    let tell = |tried: &Tried| if printer.json { Ok(()) } else { text(&line(tried)) };
+    let all = try_all(station, &status, tell).await?;
+    let failed = all.iter().filter(|one| one.outcome == Outcome::Failed).count();
+    if printer.json {
+        print_json(&all)?;
+    }
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(ClientError::Unknown(format!("{failed} of {} failed", all.len())))
+}
+
+/// One after the other; `told` hears of each when it has ended.
+async fn try_all(
+    station: &Connection,
+    status: &Status,
+    mut told: impl FnMut(&Tried) -> Result<(), ClientError>,
+) -> Result<Vec<Tried>, ClientError> {
     let program = std::env::current_exe()
         .map_err(|error| ClientError::Unknown(format!("this program is not found: {error}")))?;
     let mut all = Vec::new();
     let mut tell = |tried: Tried| {
-        let told = if printer.json { Ok(()) } else { text(&line(&tried)) };
+        let said = told(&tried);
         all.push(tried);
-        told
+        said
     };
-    tell(kernels(station, &status).await)?;
+    tell(kernels(station, status).await)?;
     for mount in &status.mounts {
         tell(shares(&program, &mount.name, &mount.path).await)?;
     }
@@ -71,14 +91,7 @@ pub(super) async fn run(station: &Connection, printer: &Printer) -> Result<(), C
     if status.gpus.is_empty() {
         tell(skipped("gpu", String::new(), "there is no NVIDIA GPU in this machine".to_owned()))?;
     }
-    let failed = all.iter().filter(|one| one.outcome == Outcome::Failed).count();
-    if printer.json {
-        print_json(&all)?;
-    }
-    if failed == 0 {
-        return Ok(());
-    }
-    Err(ClientError::Unknown(format!("{failed} of {} failed", all.len())))
+    Ok(all)
 }
 
 /// Does what a process of its own is for.

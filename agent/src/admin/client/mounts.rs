@@ -1,6 +1,7 @@
 //! `stationctl mount`: shares, what is pending on them, taking one up anew and giving it up.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::time::Duration;
 
 use http::Method;
@@ -12,6 +13,7 @@ use super::screen::mounts as screen;
 use super::verbs::{Printer, get, print_json, text};
 use super::{ClientError, Connection};
 use crate::os::clock;
+use crate::os::machine::mount::table;
 
 /// How long one question waits; what is left then is shown, and asked again.
 const STEP: Duration = Duration::from_secs(5);
@@ -49,6 +51,26 @@ pub(super) async fn run(
             drain(station, name.as_str(), Duration::from_secs(*limit), printer).await
         }
     }
+}
+
+/// Everything that is known of every share, and what lies at its place as this user sees it.
+pub(super) async fn doctor(station: &Connection, printer: &Printer) -> Result<(), ClientError> {
+    let mounts: Vec<Mount> = get(station, "/v1/mounts").await?;
+    let mut details: Vec<MountDetail> = Vec::new();
+    for mount in &mounts {
+        details.push(get(station, &format!("/v1/mounts/{}", mount.name)).await?);
+    }
+    if printer.json {
+        return print_json(&details);
+    }
+    let table = table::read().unwrap_or_default();
+    let now = Time(clock::now().wall);
+    let shown = |detail: &MountDetail| {
+        let layers = table::stack(&table, Path::new(&detail.mount.path));
+        let layers = layers.iter().map(|one| (one.kind.as_str(), one.source.as_str()));
+        screen::detail(detail, now) + &screen::layers(&layers.collect::<Vec<_>>())
+    };
+    text(&details.iter().map(shown).collect::<Vec<String>>().join("\n"))
 }
 
 async fn drain(

@@ -41,6 +41,9 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
     if let Verb::Canary { what, subject } = verb {
         return doctor::canary(*what, subject);
     }
+    if let Verb::Doctor { bundle: Some(file), .. } = verb {
+        return doctor::bundle::run(sockets, file, printer).await;
+    }
     let station = Connection::open(sockets).await?;
     match verb {
         Verb::Status => status(&station, printer).await,
@@ -55,8 +58,11 @@ pub async fn run(verb: &Verb, sockets: &[PathBuf], printer: &Printer) -> Result<
         Verb::Mount(verb) => mounts::run(&station, verb, printer).await,
         Verb::Node => node(&station, printer).await,
         Verb::Gpu => gpu(&station, printer).await,
-        Verb::Doctor { part: None } => doctor::run(&station, printer).await,
-        Verb::Doctor { part: Some(DoctorPart::Gpu) } => doctor_gpu(&station, printer).await,
+        Verb::Doctor { part: None, .. } => doctor::run(&station, printer).await,
+        Verb::Doctor { part: Some(DoctorPart::Gpu), .. } => doctor_gpu(&station, printer).await,
+        Verb::Doctor { part: Some(DoctorPart::Mount), .. } => {
+            mounts::doctor(&station, printer).await
+        }
         Verb::Events { follow, after } => events(&station, *follow, *after, printer).await,
         Verb::Down => down(&station, printer).await,
         Verb::Explain { .. } | Verb::Check { .. } | Verb::Setup(_) | Verb::Canary { .. } => Ok(()),

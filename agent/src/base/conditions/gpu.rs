@@ -49,8 +49,19 @@ pub(super) const GPU_LOST: Explained = Explained {
 pub(super) const GPU_COUNT: Explained = Explained {
     name: "GpuCountMismatch",
     degrades: true,
-    meaning: "The driver lists fewer GPUs than there are on the PCI bus.",
-    remedy: "Read `dmesg | grep NVRM` for the one that is missing; restart the machine.",
+    meaning: "The driver lists fewer GPUs than there are on the PCI bus, or another number than \
+              `gpu.expected` in the configuration says.",
+    remedy: "Read `dmesg | grep NVRM` for the one that is missing; restart the machine. If it stays \
+             away, stop and start the machine from outside, and tell the provider.",
+};
+
+pub(super) const PROCESS_STUCK: Explained = Explained {
+    name: "GpuProcessStuck",
+    degrades: true,
+    meaning: "A process that uses a GPU has waited in the kernel for half a minute or longer and \
+              cannot be ended, not even by SIGKILL. What it holds of the GPU stays held.",
+    remedy: "Read `dmesg | grep NVRM` for what the driver says. Save what runs on other GPUs, then \
+             restart the machine: nothing less frees the process.",
 };
 
 pub(super) const GPU_RESET: Explained = Explained {

@@ -170,3 +170,57 @@ fn a_switch_that_failed_is_told_and_what_it_mended_itself_is_not() {
     assert_eq!(found[0].subject, "0000:a9:00.0");
     assert!(found[0].message.contains("2 fatal error(s), the last is SXid 20001"), "{found:?}");
 }
+
+#[test]
+fn the_number_of_gpus_is_what_the_configuration_says_or_a_condition() {
+    let of = |expected, listed: Option<u32>, module: bool| {
+        let mut state = State::expecting(expected);
+        let on_pci =
+            [PCI, "0000:00:07.0"].map(|pci| OnPci { pci: pci.into(), gone: false }).to_vec();
+        let module = module.then(|| "580".to_owned());
+        state.step(Moment::at_ms(0), Event::Files(Files { on_pci, module }));
+        if listed.is_some() {
+            let round = Round { listed, gpus: Vec::new(), took_us: 1 };
+            state.step(Moment::at_ms(0), Event::Said(Said::Round(round)));
+        }
+        let found = super::count(&state);
+        found.map(|found| (found.reason, found.message))
+    };
+    assert_eq!(of(None, Some(2), true), None);
+    assert_eq!(of(None, None, false), None);
+    assert_eq!(of(Some(2), Some(2), true), None);
+    assert_eq!(of(Some(2), None, true), None, "nobody has answered yet");
+    let reason = |expected, listed, module| of(expected, listed, module).map(|(reason, _)| reason);
+    assert_eq!(reason(None, Some(1), true), Some("FewerThanOnPci"));
+    assert_eq!(reason(Some(1), Some(2), true), Some("MoreThanExpected"));
+    assert_eq!(reason(Some(2), None, false), Some("FewerThanExpected"), "no driver, no answer");
+    assert_eq!(reason(Some(8), None, true), Some("FewerThanExpected"), "the bus says so already");
+    let (reason, message) = of(Some(2), Some(1), true).unwrap();
+    assert_eq!(reason, "FewerThanExpected");
+    assert_eq!(message, "gpu.expected is 2: 2 on the PCI bus, 1 listed by the driver");
+}
+
+#[test]
+fn a_process_that_no_signal_reaches_is_named_with_its_user() {
+    let mut state = state(h100(), None, 1);
+    let asleep = super::super::stuck::Asleep {
+        pid: 4242,
+        tid: 4242,
+        start_ticks: 1,
+        switches: 1,
+        command: "python3".to_owned(),
+        user: "ada".to_owned(),
+    };
+    for second in [0, 20, 40] {
+        state.step(Moment::at_ms(second * 1000), Event::Asleep(vec![asleep.clone()]));
+    }
+    let seen = view::seen(&state, Moment::at_ms(40_000));
+    assert_eq!(seen.gpus.driver.stuck_pids, [4242]);
+    let found = seen.findings.iter().find(|one| one.kind == Kind::GpuProcessStuck).unwrap();
+    assert_eq!(found.subject, "4242");
+    for part in ["python3", "4242", "ada", "1970-01-01T00:00:00.000Z"] {
+        assert!(found.message.contains(part), "{}", found.message);
+    }
+    state.step(Moment::at_ms(45_000), Event::Asleep(Vec::new()));
+    assert!(view::seen(&state, Moment::at_ms(45_000)).gpus.driver.stuck_pids.is_empty());
+}

@@ -3,7 +3,8 @@
 //!
 //! What such a program starts in the background may hold its outputs open and live on, as a login
 //! script does that starts a daemon. So the end of the program is looked for, not only the end of
-//! its output, and its whole session is killed.
+//! its output, and its whole session is killed. What ran out of time is asked to end first: a login shell that
+//! is killed within `pyenv rehash` leaves a lock that makes every later login wait for a minute.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join;
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use super::{CommandError, Program, prepared};
 use crate::base::limits;
@@ -19,6 +20,8 @@ use crate::os::process;
 
 /// How often it is looked whether the program has ended.
 pub(super) const STEP: Duration = Duration::from_millis(10);
+/// How long a session may take to end when it is asked to.
+const ASKED: Duration = Duration::from_secs(1);
 /// How often the session is looked through when it is killed.
 const KILLS: usize = 5;
 
@@ -32,8 +35,8 @@ pub struct Output {
 
 /// Runs a program to its end with no input, or until `enough` holds for its standard output.
 ///
-/// It is killed with everything in its session when `limit` has passed, when it prints too much,
-/// and when `enough` holds.
+/// It is killed with everything in its session when it prints too much and when `enough` holds. When `limit`
+/// has passed it gets SIGTERM first, and a second to follow it.
 pub async fn run_as(
     program: &Program,
     limit: Duration,
@@ -45,8 +48,10 @@ pub async fn run_as(
     let mut child = command.spawn().map_err(fail)?;
     // Declared after the child, so that it is dropped first: the pid is still ours then.
     let mut session = Session::of(&child);
+    // Open for as long as it may end in order: a shell that cannot write does not get to its trap.
+    let mut outputs = (child.stdout.take(), child.stderr.take());
     let whole = async {
-        let (stdout, stderr) = listen(&mut child, &session, enough).await;
+        let (stdout, stderr) = listen(&mut outputs, &session, enough).await;
         if stdout.len().max(stderr.len()) > limits::COMMAND_OUTPUT {
             return Err(CommandError::TooMuch { program: program.program.clone() });
         }
@@ -55,23 +60,24 @@ pub async fn run_as(
         let status = child.wait().await.map_err(fail)?;
         Ok(Output { success: !ended || status.success(), stdout, stderr })
     };
-    tokio::time::timeout(limit, whole).await.unwrap_or_else(|_elapsed| {
-        Err(CommandError::TimedOut { program: program.program.clone(), limit })
-    })
+    if let Ok(ran) = tokio::time::timeout(limit, whole).await {
+        return ran;
+    }
+    session.ask().await;
+    Err(CommandError::TimedOut { program: program.program.clone(), limit })
 }
 
 /// Reads both outputs until the program has ended, printed too much, or printed enough.
 async fn listen(
-    child: &mut Child,
+    (out, err): &mut (Option<ChildStdout>, Option<ChildStderr>),
     session: &Session,
     enough: impl Fn(&[u8]) -> bool,
 ) -> (Vec<u8>, Vec<u8>) {
-    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     loop {
         // Asked before the reading, so that nothing is missed of what it printed.
         let ended = session.ended();
-        join(more(&mut out, &mut stdout), more(&mut err, &mut stderr)).await;
+        join(more(out, &mut stdout), more(err, &mut stderr)).await;
         let too_much = stdout.len().max(stderr.len()) > limits::COMMAND_OUTPUT;
         if ended || too_much || enough(&stdout) {
             return (stdout, stderr);
@@ -104,6 +110,27 @@ impl Session {
     /// Whether its leader has ended.
     pub(super) fn ended(&self) -> bool {
         self.0.and_then(process::Stat::read).is_none_or(|stat| stat.state == 'Z')
+    }
+
+    /// Asks everything in it to end, and waits for that a moment.
+    async fn ask(&self) {
+        let Some(leader) = self.0 else { return };
+        let left = || {
+            let mut left = process::of_session(leader);
+            left.retain(|pid| process::Stat::read(*pid).is_some_and(|stat| stat.state != 'Z'));
+            left
+        };
+        for pid in left() {
+            if let Err(error) = process::signal(pid, Signal::SIGTERM) {
+                tracing::debug!(pid, %error, "what ran out of time cannot be asked to end");
+            }
+        }
+        let gone = async {
+            while !left().is_empty() {
+                tokio::time::sleep(STEP).await;
+            }
+        };
+        drop(tokio::time::timeout(ASKED, gone).await);
     }
 
     /// Once only: after it the leader may be reaped, and its number belong to another.
@@ -191,5 +218,24 @@ mod tests {
         let limit = Duration::from_millis(200);
         let error = run_as(&shell("sleep 307"), limit, |_| false).await.unwrap_err();
         assert!(matches!(error, CommandError::TimedOut { .. }), "{error}");
+    }
+
+    /// As a login shell within `pyenv rehash` does: what it holds it takes away when it is asked to end.
+    #[tokio::test]
+    async fn what_takes_too_long_may_tidy_up_and_what_does_not_listen_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (lock, deaf) = (folder.path().join("lock"), folder.path().join("deaf"));
+        let tidy = format!(
+            "trap 'rm {0}; exit' TERM; touch {0}; while :; do sleep 0.05; done",
+            lock.display()
+        );
+        let limit = Duration::from_millis(500);
+        let error = run_as(&shell(&tidy), limit, |_| false).await.unwrap_err();
+        assert!(matches!(error, CommandError::TimedOut { .. }), "{error}");
+        assert!(!lock.exists(), "the lock was left");
+        let stubborn = format!("trap '' TERM; echo $$ > {}; exec sleep 308", deaf.display());
+        run_as(&shell(&stubborn), limit, |_| false).await.unwrap_err();
+        let pid: i32 = std::fs::read_to_string(&deaf).unwrap().trim().parse().unwrap();
+        assert!(process::Stat::read(pid).is_none_or(|stat| stat.state == 'Z'), "{pid} lives");
     }
 }

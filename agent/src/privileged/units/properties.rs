@@ -34,6 +34,8 @@ pub(super) fn of_app(user: &UnitUser, recipe: &Recipe, name: &str) -> Properties
         ("Environment", Value::Texts(environment.collect())),
         ("SyslogIdentifier", Value::Text(name.to_owned())),
         ("ExecStart", Value::Run(program, line)),
+        // At the end of the machine apps go before the share that they write to.
+        ("After", Value::Texts(vec!["stationd-mount-workspace.service".to_owned()])),
     ];
     properties.extend(memory);
     properties
@@ -90,6 +92,7 @@ mod tests {
             ("Environment", Value::Texts(vec!["A=b c".into()])),
             ("SyslogIdentifier", text("lab")),
             ("ExecStart", Value::Run("/opt/lab".into(), line)),
+            ("After", Value::Texts(vec!["stationd-mount-workspace.service".into()])),
             ("MemoryMax", Value::Number(1 << 30)),
         ];
         assert_eq!(of_app(&user, &recipe, "lab"), expected);

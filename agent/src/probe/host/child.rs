@@ -1,65 +1,95 @@
-//! The process of one look.
+//! The process that looks at the machine each time it is asked.
 
-use std::ffi::OsString;
-use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use super::{Ask, Disk, Kept, Said, Units, cuda, files, node};
+use super::{Ask, Disk, Kept, LIMIT, Said, Units, cuda, files, node};
 use crate::base::chain::Chain;
 use crate::os::machine::clock;
 use crate::os::machine::disk;
 use crate::os::systemd::look::{self, LookError};
+use crate::probe::lasting::{self, say};
 
 /// How long systemd may take to answer.
 const SYSTEMD: Duration = Duration::from_secs(2);
+/// A disk that has not answered by then holds this process, and whoever asked has given it up.
+const LATE: Duration = LIMIT.saturating_mul(2);
 
-/// One line, whole. When nobody listens any more, there is nothing to be done about it.
-fn say(said: &Said) {
-    let Ok(mut line) = serde_json::to_vec(said) else { return };
-    line.push(b'\n');
-    let mut out = io::stdout().lock();
-    drop(out.write_all(&line).and_then(|()| out.flush()));
+/// `stationd probe host`: each line of its input says what to look at.
+pub fn run() -> ExitCode {
+    let mut disks = Disks::default();
+    lasting::answers(|line| {
+        let ask: Ask = serde_json::from_str(line)?;
+        disks.begin(&ask.disks);
+        say(&Said::Files(Box::new(files::read(&ask))))?;
+        if ask.more.node {
+            say(&Said::Node(Box::new(node::read())))?;
+            if clock::kept().is_none() {
+                say(&Said::Clock(clock()))?;
+            }
+        }
+        if ask.more.units {
+            say(&Said::Units(units()))?;
+        }
+        if ask.more.cuda {
+            say(&Said::Cuda(cuda::read(ask.tools.as_deref())))?;
+        }
+        disks.end(ask.disks.len())
+    })
 }
 
-/// `stationd probe host ASK`, with what to ask as JSON.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let ask = arguments.into_iter().next().and_then(|word| word.into_string().ok());
-    let Some(ask) = ask.and_then(|text| serde_json::from_str::<Ask>(&text).ok()) else {
-        drop(writeln!(io::stderr(), "usage: stationd probe host ASK, as stationd writes it"));
-        return ExitCode::from(2);
-    };
-    // What hangs on one disk must not hide the others: a thread for each.
-    let disks: Vec<_> = ask.disks.iter().cloned().map(look_at).collect();
-    say(&Said::Files(Box::new(files::read(&ask))));
-    if ask.more.node {
-        say(&Said::Node(Box::new(node::read())));
-        if clock::kept().is_none() {
-            say(&Said::Clock(clock()));
+/// A thread for each disk: what hangs on one must not hide the others.
+struct Disks {
+    threads: HashMap<PathBuf, Sender<()>>,
+    ended: Receiver<()>,
+    tell: Sender<()>,
+}
+
+impl Default for Disks {
+    fn default() -> Self {
+        let (tell, ended) = channel();
+        Self { threads: HashMap::new(), ended, tell }
+    }
+}
+
+impl Disks {
+    fn begin(&mut self, disks: &[PathBuf]) {
+        for path in disks {
+            let tell = &self.tell;
+            let thread = self.threads.entry(path.clone()).or_insert_with(|| {
+                let (asks, asked) = channel();
+                let (path, tell) = (path.clone(), tell.clone());
+                std::thread::spawn(move || look_at(&path, &asked, &tell));
+                asks
+            });
+            // A thread that panicked says nothing: its disk counts as silent.
+            thread.send(()).unwrap_or_default();
         }
     }
-    if ask.more.units {
-        say(&Said::Units(units()));
+
+    /// Waits for so many of them.
+    fn end(&self, count: usize) -> io::Result<()> {
+        for _ in 0..count {
+            self.ended.recv_timeout(LATE).map_err(io::Error::other)?;
+        }
+        Ok(())
     }
-    if ask.more.cuda {
-        say(&Said::Cuda(cuda::read(ask.tools.as_deref())));
-    }
-    for disk in disks {
-        // A thread that panicked has said nothing: its disk counts as silent.
-        drop(disk.join());
-    }
-    ExitCode::SUCCESS
 }
 
-fn look_at(path: PathBuf) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
-        let disk = match disk::space(&path) {
+fn look_at(path: &Path, asked: &Receiver<()>, tell: &Sender<()>) {
+    while asked.recv().is_ok() {
+        let disk = match disk::space(path) {
             Ok(space) => Disk::Space(space),
             Err(error) => Disk::Failed(error.to_string()),
         };
-        say(&Said::Disk { path, disk });
-    })
+        // Without a listener the process ends by itself.
+        say(&Said::Disk { path: path.to_owned(), disk }).unwrap_or_default();
+        tell.send(()).unwrap_or_default();
+    }
 }
 
 /// Asks systemd; `Err` says why that is not possible.

@@ -1,4 +1,4 @@
-//! Starts the processes that look at the machine, and remembers those that hang.
+//! Asks the process that looks at the machine, and remembers those that hang.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,15 +6,21 @@ use std::time::Duration;
 use tokio::process::Child;
 
 use super::{Ask, Disk, Looked, Said};
-use crate::base::chain::Chain;
-use crate::probe::disposable;
+use crate::probe::lasting::{Answer, Lasting};
 
 /// Processes that hang at one time, each on disks of its own; more are not risked.
 const HANGING: usize = 8;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::probe) struct HostLooker {
+    process: Lasting,
     hangs: Vec<Hanging>,
+}
+
+impl Default for HostLooker {
+    fn default() -> Self {
+        Self { process: Lasting::new("host"), hangs: Vec::new() }
+    }
 }
 
 /// A process that did not end, and the disks that hold it.
@@ -40,12 +46,10 @@ impl HostLooker {
         let disks = ask.disks.iter().filter(|path| !hangs(path)).cloned().collect();
         let asked = Ask { disks, ..ask.clone() };
         let text = serde_json::to_string(&asked).ok()?;
-        let (lines, child) = match disposable::run(program, ("host", text), limit).await {
-            Ok(run) => run,
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "the machine cannot be looked at");
-                return None;
-            }
+        let (lines, child) = match self.process.ask(program, &text, limit).await {
+            Answer::Whole(lines) => (lines, None),
+            Answer::Part(lines, hangs) => (lines, hangs),
+            Answer::Nobody => return None,
         };
         let looked = gather(ask, &asked, &lines);
         if let Some(child) = child {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::os::mount::table;
+use crate::os::machine::mount::table;
 
 /// A mount that holds a path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

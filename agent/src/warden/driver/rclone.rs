@@ -44,8 +44,9 @@ pub(super) fn plan(launch: &Launch, source: &Rclone, given: &Given) -> Plan {
     flag("vfs-write-back", "1s".to_owned());
     flag("vfs-cache-max-size", format!("{}M", launch.cache_max_mib));
     flag("vfs-cache-max-age", "24h".to_owned());
-    // What another machine has written is seen after this time.
-    flag("dir-cache-time", "15s".to_owned());
+    // What another machine has written is seen after this time; of a file that this one has written before, only
+    // when rclone has let go of its own copy too (about a minute, measured).
+    flag("dir-cache-time", "5s".to_owned());
     flag("attr-timeout", "1s".to_owned());
     flag("transfers", "32".to_owned());
     // Memory: 32 transfers of two blocks of 4 MiB each.

@@ -1,3 +1,5 @@
+//! What each driver is told, and that no secret is among it.
+
 use std::path::Path;
 
 use super::super::files::{Cifs, Container, Login, Nfs, Rclone, VERSION};

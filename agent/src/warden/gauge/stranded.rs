@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use station_proto::mount::Stranded;
 
-use crate::os::mount::table;
+use crate::os::machine::mount::table;
 use crate::os::process;
 
 /// A look at all processes costs something.

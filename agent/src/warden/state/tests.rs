@@ -1,3 +1,5 @@
+//! Histories of a warden: some by name, and any.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -41,7 +43,7 @@ impl Desk {
         assert_eq!(self.step(good), [Effect::Put { old: !below.is_empty() }]);
         // The kernel may be faster with its table than we are with the news.
         let places = Places { staged: None, place: vec![Some(minor)] };
-        if self.now % 2 == 0 {
+        if self.now.is_multiple_of(2) {
             assert_eq!(self.step(Event::Table(places.clone())), []);
         }
         assert_eq!(self.step(Event::Put(Ok(Put::First))), [Effect::Measure]);

@@ -54,9 +54,9 @@ async fn talk(stream: UnixStream, (mut shown, orders): Ends) {
                 return;
             }
             // A phase that changes is told at once, figures that change all the time are not.
-            let phase = line.phase;
-            let ready = line.ready;
-            let changed = shown.wait_for(|next| next.phase != phase || next.ready != ready);
+            let of = |line: &Line| (line.phase, line.ready, line.generation);
+            let before = of(&line);
+            let changed = shown.wait_for(|next| of(next) != before);
             if let Ok(Err(_closed)) = tokio::time::timeout(FIGURES, changed).await {
                 return;
             }

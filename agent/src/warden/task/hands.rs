@@ -18,16 +18,19 @@ use crate::base::chain::Chain;
 use crate::base::tasks::Tasks;
 use crate::os::command::{self, Program};
 use crate::os::file;
-use crate::os::mount::{self, Want, fuse};
+use crate::os::machine::mount::{self, Want, fuse};
 use crate::os::process::Stat;
-use crate::warden::backend::Address;
 use crate::warden::driver::{self, Given};
 use crate::warden::files::{Launch, Login, Rclone, Source};
 use crate::warden::gauge::Gauge;
 use crate::warden::ground::Ground;
+<<<<<<< HEAD
 use crate::warden::rescue::{self, blobfuse2};
+=======
+use crate::warden::ground::unmount;
+use crate::warden::look::storage::Address;
+>>>>>>> main
 use crate::warden::state::{Event, Reach, State, Work};
-use crate::warden::unmount;
 
 /// The largest credential.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;

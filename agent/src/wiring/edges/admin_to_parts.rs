@@ -25,6 +25,7 @@ use crate::base::tasks::Tasks;
 use crate::gpu;
 use crate::heartbeat::Facts;
 use crate::identity::{Identity, NextPath};
+use crate::metrics::{Scraped, Wanted};
 use crate::mount::{self, Mounts, MountsError};
 use crate::os::clock;
 use crate::privileged::{Holder, Privileged, Verb};
@@ -220,8 +221,8 @@ impl Control for Parts {
         })
     }
 
-    fn metrics(&self) -> String {
-        self.recorder.text()
+    fn metrics(&self, wanted: Wanted) -> Scraped {
+        self.recorder.scrape(wanted)
     }
 
     fn history(&self, steps: usize) -> History {

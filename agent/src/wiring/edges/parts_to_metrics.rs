@@ -4,11 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::registry::Registry;
 use station_proto::history::History as Remembered;
+use station_proto::node::Samples;
+use tokio::sync::watch;
 
 use crate::base::tasks::Tasks;
 use crate::gpu;
 use crate::metrics::history::{self, History};
-use crate::metrics::{Metrics, Shown};
+use crate::metrics::{Metrics, Scraped, Shown, Wanted};
+use crate::mount::{Seen, view};
 use crate::os::clock;
 use crate::wiring::start::Shown as Published;
 
@@ -17,6 +20,7 @@ use crate::wiring::start::Shown as Published;
 pub(in crate::wiring) struct Recorder {
     published: Published,
     gpus: gpu::Published,
+    mounts: watch::Receiver<Arc<Vec<Seen>>>,
     metrics: Arc<Metrics>,
     history: Arc<Mutex<History>>,
 }
@@ -26,9 +30,10 @@ impl Recorder {
         counters: Registry,
         published: Published,
         gpus: gpu::Published,
+        mounts: watch::Receiver<Arc<Vec<Seen>>>,
     ) -> Self {
         let metrics = Arc::new(Metrics::new(counters));
-        Self { published, gpus, metrics, history: Arc::default() }
+        Self { published, gpus, mounts, metrics, history: Arc::default() }
     }
 
     /// Remembers every sample from now on.
@@ -48,12 +53,18 @@ impl Recorder {
     }
 
     /// The text that Prometheus reads.
-    pub(in crate::wiring) fn text(&self) -> String {
+    pub(in crate::wiring) fn scrape(&self, wanted: Wanted) -> Scraped {
         let status = self.published.status.borrow().clone();
         let samples = self.published.samples.borrow().clone();
         let seen = self.gpus.borrow().clone();
         let edition = (status.seq, samples.as_ref().map(|one| one.at), seen.gpus.at);
-        self.metrics.text(edition, || Shown { status, samples, gpus: seen.gpus.clone() })
+        let shown = || {
+            let mounts = self.mounts.borrow().iter().map(view::sample).collect();
+            let with = |samples: Arc<Samples>| Samples { mounts, ..Samples::clone(&samples) };
+            let samples = samples.map(with).map(Arc::new);
+            Shown { status, samples, gpus: seen.gpus.clone() }
+        };
+        self.metrics.scrape(edition, wanted, shown)
     }
 
     pub(in crate::wiring) fn history(&self, steps: usize) -> Remembered {

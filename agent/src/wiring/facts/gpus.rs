@@ -6,7 +6,7 @@ use super::probe;
 use crate::gpu;
 use crate::heartbeat::Facts;
 use crate::os::machine::kmsg::Record;
-use crate::wiring::edges::gpu_to_heartbeat;
+use crate::wiring::edges::{config_to_gpu, gpu_to_heartbeat};
 use crate::wiring::start::Common;
 
 /// Whose findings they are.
@@ -18,7 +18,8 @@ pub(super) fn follow(
     facts: &watch::Sender<Facts>,
     kernel: mpsc::Receiver<Record>,
 ) -> gpu::Handle {
-    let handle = gpu::spawn(&common.tasks, probe(common.outside), kernel);
+    let config = config_to_gpu::config(&common.settled.config);
+    let handle = gpu::spawn(&common.tasks, config, probe(common.outside), kernel);
     let (mut seen, to, cancel) = (handle.seen.clone(), facts.clone(), common.tasks.token().clone());
     common.tasks.part("facts-gpus", async move {
         loop {

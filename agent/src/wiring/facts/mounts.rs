@@ -58,7 +58,9 @@ pub(super) fn follow(common: &Common<'_>, facts: &watch::Sender<Facts>) {
             });
             match cancel.run_until_cancelled(seen.changed()).await {
                 Some(Ok(())) => {}
-                _ => return,
+                // Without a share nothing is ever said.
+                Some(Err(_closed)) => return cancel.cancelled().await,
+                None => return,
             }
         }
     });

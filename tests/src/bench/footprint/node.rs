@@ -10,7 +10,7 @@ use station_proto::gpu::{GpuHealth, Gpus as Shown};
 use station_proto::heartbeat::Heartbeat;
 use tokio::time::Instant;
 
-use super::super::process::{cpu_seconds, pss_kib, sleep};
+use super::super::process::{cpu_seconds_with_ended, pss_kib, sleep};
 use super::super::report::{OURS, Row, Samples};
 use super::super::{Plan, say};
 use crate::gpus::Gpus;
@@ -89,9 +89,9 @@ async fn costs(station: &Station, gpus: &Gpus, samples: &mut Samples) -> Result<
     say("60 s to settle, 60 s to watch");
     sleep(SETTLE);
     samples.add("rss_8gpu_mib", "MiB", OURS, pss_kib(&roles()) / 1024.0);
-    let before = cpu_seconds(&roles());
+    let before = cpu_seconds_with_ended(&roles());
     sleep(WATCH);
-    let share = (cpu_seconds(&roles()) - before) / WATCH.as_secs_f64() * 100.0;
+    let share = (cpu_seconds_with_ended(&roles()) - before) / WATCH.as_secs_f64() * 100.0;
     samples.add("idle_cpu_pct", "%", OURS, share);
     super::poll::measure(station, CHANGED, &roles(), samples).await?;
     station.configure("")?;

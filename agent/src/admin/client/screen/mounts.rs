@@ -61,6 +61,17 @@ pub(in crate::admin::client) fn detail(detail: &MountDetail, now: Time) -> Strin
     lines.concat()
 }
 
+/// What is mounted at one place, the lowest first: kind and source of each.
+pub(in crate::admin::client) fn layers(layers: &[(&str, &str)]) -> String {
+    let line = |(kind, source): &(&str, &str)| {
+        format!("  {:<12}{} of {}\n", "mounted", printable(kind), printable(source))
+    };
+    match layers {
+        [] => format!("  {:<12}nothing is mounted at this place\n", "mounted"),
+        layers => layers.iter().map(line).collect::<Vec<String>>().concat(),
+    }
+}
+
 /// `3 files, 12.4 MiB, the oldest for 7 s`
 pub(in crate::admin::client) fn pending(pending: &Pending) -> String {
     if pending.files == 0 {
@@ -107,6 +118,14 @@ mod tests {
         let some = Pending { files: 3, bytes: 13_000_000, oldest_ms: Some(7_900), errored: 1 };
         assert_eq!(pending(&some), "3 files, 12.3 MiB, the oldest for 7 s, 1 have failed");
         assert!(pending(&Pending::default()).starts_with("nothing"));
+    }
+
+    #[test]
+    fn what_lies_at_a_place_is_told_from_the_bottom() {
+        assert!(layers(&[]).contains("nothing"));
+        let two = layers(&[("fuse.rclone", "az:work"), ("tmpfs", "other")]);
+        assert_eq!(two.lines().count(), 2);
+        assert!(two.lines().last().unwrap().ends_with("tmpfs of other"), "{two}");
     }
 
     #[test]

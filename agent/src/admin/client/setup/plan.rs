@@ -16,6 +16,8 @@ use super::profile::{Pins, Profile, Tool, Version, Wanted};
 pub(super) enum Step {
     Apt {
         packages: Vec<String>,
+        /// With what the distribution recommends beside them.
+        recommends: bool,
     },
     MakeVenv {
         python: PathBuf,
@@ -100,9 +102,9 @@ pub(super) fn plan(facts: &Facts, wanted: &Wanted) -> Result<Vec<Step>, Refused>
         sweep.extend(plan.leftovers(*tool, &kept));
         lab = lab.or(Some(kept));
     }
-    let mut steps = plan.steps;
+    let (mut steps, recommends) = (plan.steps, wanted.profile.recommends());
     if !plan.packages.is_empty() {
-        steps.insert(0, Step::Apt { packages: plan.packages });
+        steps.insert(0, Step::Apt { packages: plan.packages, recommends });
     }
     if !sweep.is_empty() {
         steps.push(Step::Sweep { venvs: sweep });
@@ -246,7 +248,9 @@ impl Step {
             path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         };
         match self {
-            Self::Apt { packages } => format!("installs {} with apt-get", packages.join(" and ")),
+            Self::Apt { packages, .. } => {
+                format!("installs {} with apt-get", packages.join(" and "))
+            }
             Self::MakeVenv { python, at } => {
                 format!("makes the environment {} with {}", name(at), python.display())
             }

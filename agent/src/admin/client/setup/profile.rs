@@ -39,8 +39,16 @@ impl Profile {
         match self {
             Self::Jupyter | Self::Ml => &[],
             Self::R => &["r-base-core", "r-cran-irkernel"],
-            Self::Docker => &["docker.io"],
+            // Without the authorities no image can be fetched.
+            Self::Docker => &["docker.io", "ca-certificates"],
         }
+    }
+
+    /// Whether what the distribution thinks goes well with these packages is installed too. The engine
+    /// does without: needrestart, for one, restarts services on its own, and git and the like are
+    /// the administrator's to choose.
+    pub(super) const fn recommends(self) -> bool {
+        !matches!(self, Self::Docker)
     }
 
     /// The environments that it is made of, in the order in which they are made.

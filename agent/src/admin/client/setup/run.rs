@@ -53,7 +53,7 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     pub(super) async fn step(&mut self, step: &Step) -> Result<(), StepError> {
         match step {
-            Step::Apt { packages } => self.apt(packages).await,
+            Step::Apt { packages, recommends } => self.apt(packages, *recommends).await,
             Step::MakeVenv { python, at } => self.make(python, at).await,
             Step::PipInstall { venv, pins } => self.install(venv, pins).await,
             Step::Stamp { tool, venv, pins } => self.stamp(*tool, venv, pins).await,
@@ -64,7 +64,7 @@ impl Run<'_> {
         }
     }
 
-    async fn apt(&mut self, packages: &[String]) -> Result<(), StepError> {
+    async fn apt(&mut self, packages: &[String], recommends: bool) -> Result<(), StepError> {
         let apt = self.runner.find("apt-get").ok_or(StepError::NoProgram("apt-get"))?;
         // What a run that was broken off has left half installed.
         if let Some(dpkg) = self.runner.find("dpkg") {
@@ -76,7 +76,11 @@ impl Run<'_> {
         // A new machine installs its updates by itself at first, and holds the lock meanwhile.
         let wait = format!("DPkg::Lock::Timeout={APT_LOCK}");
         self.follow("apt-get update", &apt, &["-o", &wait, "update"]).await?;
-        let mut arguments = vec!["-o", &wait, "install", "--yes", "--reinstall", "--"];
+        let mut arguments = vec!["-o", &wait, "install", "--yes", "--reinstall"];
+        if !recommends {
+            arguments.push("--no-install-recommends");
+        }
+        arguments.push("--");
         arguments.extend(packages.iter().map(String::as_str));
         self.follow("apt-get install", &apt, &arguments).await
     }

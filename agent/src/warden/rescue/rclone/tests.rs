@@ -1,3 +1,5 @@
+//! Caches as a crash leaves them.
+
 use std::io::{Seek as _, Write as _};
 
 use proptest::prelude::*;

@@ -22,6 +22,7 @@ use stationd::admin::{Answer, AppAction, Control, Sources, router, socket};
 use stationd::base::limits;
 use stationd::base::tasks::Tasks;
 use stationd::heartbeat::Ledger;
+use stationd::metrics::{Scraped, Wanted};
 use stationd::os::clock;
 use stationd::store::Store;
 use tokio::sync::{Semaphore, watch};
@@ -209,8 +210,8 @@ impl Control for Nothing {
         nobody()
     }
 
-    fn metrics(&self) -> String {
-        String::new()
+    fn metrics(&self, _: Wanted) -> Scraped {
+        Scraped { pieces: Vec::new(), gzip: false }
     }
 
     fn history(&self, _: usize) -> History {

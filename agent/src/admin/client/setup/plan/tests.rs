@@ -38,7 +38,9 @@ fn fresh() -> Facts {
         root: false,
         apt: true,
         pythons: vec![python("/usr/bin/python3", "3.11")],
-        installed: ["r-base-core", "r-cran-irkernel", "docker.io"].map(str::to_owned).into(),
+        installed: ["r-base-core", "r-cran-irkernel", "docker.io", "ca-certificates"]
+            .map(str::to_owned)
+            .into(),
         in_the_way: Vec::new(),
         jupyterlab: Held::default(),
         ml: Held::default(),
@@ -75,7 +77,7 @@ fn words(steps: &[Step]) -> Vec<String> {
         text.replace(lab.hash(), "A").replace(ml.hash(), "M")
     };
     let word = |step: &Step| match step {
-        Step::Apt { packages } => format!("apt {}", packages.join(" ")),
+        Step::Apt { packages, .. } => format!("apt {}", packages.join(" ")),
         Step::MakeVenv { python, at } => format!("make {} {}", short(at), python.display()),
         Step::PipInstall { venv, .. } => format!("install {}", short(venv)),
         Step::Stamp { venv, .. } => format!("stamp {}", short(venv)),
@@ -199,12 +201,12 @@ fn packages_of_the_distribution() {
     let none = Facts { installed: [].into(), ..fresh() };
     let root = Facts { root: true, ..none.clone() };
     check("root", &root, &r, &["apt r-base-core r-cran-irkernel"]);
-    check("docker", &root, &wanted(Profile::Docker), &["apt docker.io"]);
+    check("docker", &root, &wanted(Profile::Docker), &["apt docker.io ca-certificates"]);
     let half = Facts { installed: ["r-base-core".to_owned()].into(), ..root.clone() };
     check("half", &half, &r, &["apt r-cran-irkernel"]);
     let again = Facts { root: true, ..fresh() };
     let repair = Wanted { repair: true, ..wanted(Profile::Docker) };
-    check("repair", &again, &repair, &["apt docker.io"]);
+    check("repair", &again, &repair, &["apt docker.io ca-certificates"]);
     let refused = plan(&none, &r).unwrap_err().to_string();
     assert!(
         refused.contains("sudo apt-get install --yes r-base-core r-cran-irkernel"),

@@ -7,6 +7,7 @@ pub mod fuse;
 pub mod table;
 mod watch;
 
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -20,6 +21,9 @@ use rustix::mount::{
 };
 
 pub use self::watch::TableWatch;
+
+/// A driver's configuration and a few empty folders.
+const STAGE_MIB: u32 = 16;
 
 /// What was not done, and where.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,11 @@ pub enum Want {
 /// A folder where mounts can be made that nobody sees, until they are moved: a private tmpfs, because
 /// the kernel takes no mount away from a shared parent.
 pub fn stage(path: &Path) -> Result<(), MountError> {
+    stage_of(path, STAGE_MIB)
+}
+
+/// The same with room for so much.
+pub fn stage_of(path: &Path, mib: u32) -> Result<(), MountError> {
     let fail = |source| MountError::Stage { path: path.to_owned(), source };
     let table = table::read().map_err(MountError::Table)?;
     if table.iter().any(|entry| entry.at == path) {
@@ -74,7 +83,8 @@ pub fn stage(path: &Path) -> Result<(), MountError> {
     }
     fs::create_dir_all(path).map_err(fail)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    rustix::mount::mount("stationd", path, "tmpfs", flags, Some(c"mode=0700,size=16m"))
+    let options = CString::new(format!("mode=0700,size={mib}m")).unwrap_or_default();
+    rustix::mount::mount("stationd", path, "tmpfs", flags, Some(options.as_c_str()))
         .and_then(|()| rustix::mount::mount_change(path, MountPropagationFlags::PRIVATE))
         .map_err(|errno| fail(errno.into()))
 }

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use http_body_util::Full;
 use tokio::net::TcpStream;
 
-use super::files::{Container, Rclone, Source};
-use super::state::Reach;
 use crate::base::chain::Chain;
 use crate::os::socket::http;
+use crate::warden::files::{Container, Rclone, Source};
+use crate::warden::state::Reach;
 
 /// How long it may take to answer.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ const ANSWER: usize = 64 * 1024;
 
 /// Where a storage listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub(in crate::warden) struct Address {
     host: String,
     port: u16,
     plain: bool,
@@ -30,7 +30,7 @@ pub(super) struct Address {
 
 impl Address {
     /// `None` where only the driver knows.
-    pub(super) fn of(source: &Source) -> Option<Self> {
+    pub(in crate::warden) fn of(source: &Source) -> Option<Self> {
         match source {
             Source::Rclone(Rclone::Container(container)) | Source::Blobfuse2(container) => {
                 Self::of_container(container)
@@ -61,7 +61,7 @@ impl Address {
         Some(Self { host: host.trim_matches(['[', ']']).to_owned(), port, plain })
     }
 
-    pub(super) async fn reach(&self) -> Reach {
+    pub(in crate::warden) async fn reach(&self) -> Reach {
         let silent = |why: String| Reach::Silent(format!("{}:{} {why}", self.host, self.port));
         let connected = TcpStream::connect((self.host.as_str(), self.port));
         let stream = match tokio::time::timeout(LIMIT, connected).await {
@@ -86,7 +86,7 @@ impl Address {
 
 /// Whether a line of the driver's says that the storage refuses us; with the words of Azure Storage, see
 /// "Common REST API error codes".
-pub(super) fn denial(line: &str) -> bool {
+pub(in crate::warden) fn denial(line: &str) -> bool {
     const WORDS: [&str; 6] = [
         "AuthenticationFailed",
         "AuthorizationFailure",
@@ -100,8 +100,8 @@ pub(super) fn denial(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::{Cifs, Login, Nfs};
     use super::*;
+    use crate::warden::files::{Cifs, Login, Nfs};
 
     #[test]
     fn the_address_comes_from_the_endpoint_or_the_account() {

@@ -10,8 +10,8 @@ use station_proto::mount::{DrainOutcome, Mount, MountDetail, MountSample};
 use station_proto::problem::Problem;
 use utoipa::IntoParams;
 
-use super::Sources;
-use super::answers::{Asked, Failure};
+use crate::admin::Sources;
+use crate::admin::answers::{Asked, Failure};
 
 /// The longest wait for what is pending, in seconds.
 const DRAIN_MOST: u64 = 3600;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::chain::Chain;
 use crate::os::command::{self, Program};
-use crate::os::mount;
+use crate::os::machine::mount;
 
 /// How long one may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -19,26 +19,26 @@ const BUSY: u8 = 16;
 
 /// How it went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unmounted {
+pub(in crate::warden) enum Unmounted {
     Done,
     Busy,
     Failed(String),
 }
 
 /// `stationd warden unmount PATH`: unmounts, and says by its exit code how it went.
-pub(super) fn run(path: &Path) -> ExitCode {
+pub(in crate::warden) fn run(path: &Path) -> ExitCode {
     match mount::unmount(path) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_busy() => ExitCode::from(BUSY),
         Err(error) => {
-            super::complain(&Chain(&error));
+            crate::warden::complain(&Chain(&error));
             ExitCode::FAILURE
         }
     }
 }
 
 /// Takes a dead mount of a user's driver out of sight.
-pub(super) async fn detach_as_user(path: &Path) -> Result<(), String> {
+pub(in crate::warden) async fn detach_as_user(path: &Path) -> Result<(), String> {
     let program = Program {
         program: PathBuf::from(FUSERMOUNT),
         arguments: vec!["-u".to_owned(), "-z".to_owned(), path.display().to_string()],
@@ -54,7 +54,7 @@ pub(super) async fn detach_as_user(path: &Path) -> Result<(), String> {
 }
 
 /// Starts that process and waits. `fusermount` is for a driver that a user started.
-pub(super) async fn unmount(program: &Path, path: &Path, fusermount: bool) -> Unmounted {
+pub(in crate::warden) async fn unmount(program: &Path, path: &Path, fusermount: bool) -> Unmounted {
     let path = path.display().to_string();
     let (program, arguments) = if fusermount {
         (PathBuf::from(FUSERMOUNT), vec!["-u".to_owned(), path])
