@@ -66,19 +66,14 @@ enum WardenError {
 
 /// The whole life of the role. The arguments are those after `warden`.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-<<<<<<< HEAD
-    let folder = match arguments::parse(arguments) {
-        Some(arguments::Asked::Hold(folder)) => folder,
-        Some(arguments::Asked::Unmount(path)) => return unmount::run(&path),
-        Some(arguments::Asked::Bring(folder)) => return rescue::blobfuse2::bring::run(folder),
-        None => {
-=======
     let words: Vec<OsString> = arguments.into_iter().collect();
     let folder = match words.as_slice() {
         [what, folder] if what == "--dir" => PathBuf::from(folder),
         [what, path] if what == "unmount" => return ground::unmount::run(Path::new(path)),
+        [what, folder] if what == "bring" => {
+            return rescue::blobfuse2::bring::run(PathBuf::from(folder));
+        }
         _ => {
->>>>>>> main
             complain(&"usage: stationd warden --dir DIR");
             return ExitCode::from(2);
         }

@@ -2,11 +2,8 @@
 //! mount; and what tests do to them.
 
 mod azurite;
-<<<<<<< HEAD
 pub mod blobfuse2;
-=======
 mod delay;
->>>>>>> main
 mod writers;
 
 use std::path::{Path, PathBuf};

@@ -11,10 +11,7 @@
 //! put in its place only after it has answered; nothing is unmounted while something is pending, but when the
 //! warden itself must end, and then what is pending stays in the cache for the next one.
 
-<<<<<<< HEAD
 mod bring;
-=======
->>>>>>> main
 mod drain;
 #[cfg(test)]
 mod tests;
@@ -420,16 +417,6 @@ impl State {
         self.looking = None;
         self.answer = None;
         self.up_since = None;
-<<<<<<< HEAD
-        let abort = minor.map(Effect::Abort).into_iter();
-        if self.pid.is_none() {
-            return abort.chain(self.again(now, why)).collect();
-        }
-        self.problem = Some(why);
-        self.stage = Stage::Breaking;
-        // In this order: a driver that hears of the abort may end in its own way, and empty its cache.
-        [Effect::Kill].into_iter().chain(abort).collect()
-=======
         if self.pid.is_none() {
             let again = self.again(now, why);
             return minor.map(Effect::Abort).into_iter().chain(again).collect();
@@ -443,7 +430,6 @@ impl State {
     /// then. The abort is for whoever waits for it.
     fn break_off(minor: Option<u32>) -> Vec<Effect> {
         [Effect::Kill].into_iter().chain(minor.map(Effect::Abort)).collect()
->>>>>>> main
     }
 
     fn again(&mut self, now: Duration, why: String) -> Vec<Effect> {

@@ -15,12 +15,8 @@ use tokio::time::MissedTickBehavior;
 
 use self::hands::{Driver, Hands, Heard};
 use super::WardenError;
-<<<<<<< HEAD
-use super::files::{FILE_BYTES_MAX, Folder, Launch, Order, Source, State as Line};
-=======
 use super::driver;
-use super::files::{FILE_BYTES_MAX, Folder, Launch, Order, State as Line};
->>>>>>> main
+use super::files::{FILE_BYTES_MAX, Folder, Launch, Order, Source, State as Line};
 use super::ground::{Ground, Held};
 use super::look::Looker;
 use super::look::storage;
@@ -210,12 +206,8 @@ impl Warden {
             Heard::Line(line) => {
                 let line = redact::secrets(&line);
                 super::complain(&line);
-<<<<<<< HEAD
                 self.hands.failed(&line);
-                if backend::denial(&line) {
-=======
                 if storage::denial(&line) {
->>>>>>> main
                     self.denied = Some((clock::since_boot(), line));
                 }
             }

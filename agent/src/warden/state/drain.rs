@@ -1,18 +1,10 @@
-<<<<<<< HEAD
-//! Pure: the way to an end that was asked for, and what other orders come to.
-=======
 //! Pure: orders, and the way to an end that was asked for.
->>>>>>> main
 
 use std::time::Duration;
 
 use super::{Drain, Effect, LOOK, Places, Stage, State};
 use crate::warden::files::Order;
-<<<<<<< HEAD
-use crate::warden::unmount::Unmounted;
-=======
 use crate::warden::ground::unmount::Unmounted;
->>>>>>> main
 
 impl State {
     pub(super) fn order(&mut self, now: Duration, order: &Order) -> Vec<Effect> {
@@ -64,11 +56,7 @@ impl State {
         if now >= drain.until && drain.leave {
             // What is pending stays in the cache, and the next warden saves it.
             self.stage = Stage::Unmounting;
-<<<<<<< HEAD
-            return self.ended();
-=======
             return Self::break_off(self.minor);
->>>>>>> main
         }
         Vec::new()
     }
@@ -85,11 +73,7 @@ impl State {
             Unmounted::Busy | Unmounted::Failed(_) => {
                 let over = self.drain.is_some_and(|drain| drain.leave && now >= drain.until);
                 if over {
-<<<<<<< HEAD
-                    return self.ended();
-=======
                     return Self::break_off(self.minor);
->>>>>>> main
                 }
                 self.stage = Stage::Up;
                 if let Some(drain) = &mut self.drain {
@@ -114,12 +98,4 @@ impl State {
         }
         effects
     }
-<<<<<<< HEAD
-
-    /// By force; in this order, because a driver that hears of the abort may empty its cache.
-    fn ended(&self) -> Vec<Effect> {
-        [Effect::Kill].into_iter().chain(self.minor.map(Effect::Abort)).collect()
-    }
-=======
->>>>>>> main
 }

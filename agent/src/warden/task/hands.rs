@@ -24,12 +24,9 @@ use crate::warden::driver::{self, Given};
 use crate::warden::files::{Launch, Login, Rclone, Source};
 use crate::warden::gauge::Gauge;
 use crate::warden::ground::Ground;
-<<<<<<< HEAD
-use crate::warden::rescue::{self, blobfuse2};
-=======
 use crate::warden::ground::unmount;
 use crate::warden::look::storage::Address;
->>>>>>> main
+use crate::warden::rescue::{self, blobfuse2};
 use crate::warden::state::{Event, Reach, State, Work};
 
 /// The largest credential.
