@@ -70,6 +70,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let folder = match words.as_slice() {
         [what, folder] if what == "--dir" => PathBuf::from(folder),
         [what, path] if what == "unmount" => return ground::unmount::run(Path::new(path)),
+        [what, folder] if what == "bring" => {
+            return rescue::blobfuse2::bring::run(PathBuf::from(folder));
+        }
         _ => {
             complain(&"usage: stationd warden --dir DIR");
             return ExitCode::from(2);

@@ -2,6 +2,7 @@
 //! mount; and what tests do to them.
 
 mod azurite;
+pub mod blobfuse2;
 mod delay;
 mod writers;
 
@@ -102,7 +103,7 @@ impl Station {
         self.process_of("warden --dir", "stationd")
     }
 
-    fn process_of(&self, word: &str, program: &str) -> Result<i32> {
+    pub(crate) fn process_of(&self, word: &str, program: &str) -> Result<i32> {
         let all = process::of_home_with(&self.home(), word);
         let found = all.into_iter().find(|pid| process::command_line(*pid).contains(program));
         found.with_context(|| format!("no {program} {word} runs"))

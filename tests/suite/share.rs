@@ -1,5 +1,6 @@
 //! The workspace share: real storage calls, a real driver, a real mount.
 
+mod blobfuse2;
 mod ends;
 mod heal;
 mod others;

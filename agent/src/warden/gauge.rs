@@ -1,6 +1,7 @@
 //! How much has not reached the share yet, read from the driver's own cache: exact, and without a word
 //! from the driver, so that it holds while that one is dead.
 
+mod blobfuse2;
 mod rclone;
 mod stranded;
 
@@ -40,6 +41,7 @@ pub(super) struct Figures {
 #[derive(Debug)]
 pub(super) struct Gauge {
     rclone: rclone::Scanner,
+    blobfuse2: blobfuse2::Scanner,
     stranded: stranded::Scanner,
 }
 
@@ -51,6 +53,7 @@ impl Gauge {
         };
         Self {
             rclone: rclone::Scanner::new(&launch.cache, depth),
+            blobfuse2: blobfuse2::Scanner::default(),
             stranded: stranded::Scanner::default(),
         }
     }
@@ -66,10 +69,12 @@ impl Gauge {
         let mut figures = Figures { at: now.mono, wall: Some(now.wall), ..Figures::default() };
         match &launch.source {
             Source::Rclone(_) => self.rclone.look(now.wall, &mut figures),
-            Source::Blobfuse2(_) => figures.pending = Some(Pending::default()),
+            Source::Blobfuse2(_) => self.blobfuse2.look(launch, driver, (now.wall, &mut figures)),
             Source::Cifs(_) | Source::Nfs(_) => {}
         }
-        figures.open_files = driver.and_then(|pid| open_for_writing(pid, &launch.cache));
+        if !matches!(launch.source, Source::Blobfuse2(_)) {
+            figures.open_files = driver.and_then(|pid| open_for_writing(pid, &launch.cache));
+        }
         figures.cache_free_mib =
             disk::space(&launch.cache).ok().map(|space| space.available_bytes >> 20);
         figures.stranded = self.stranded.look(now.mono, mounts);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::files::{FILE_BYTES_MAX, Folder, Launch, VERSION};
+use super::files::{FILE_BYTES_MAX, Folder, Launch, Source, VERSION};
 use super::rescue;
 use super::state::Places;
 use crate::base::chain::Chain;
@@ -70,7 +70,9 @@ impl Ground {
     /// Where the driver's configuration goes: a place in memory, where there is one of our own.
     pub(super) fn config(&self) -> PathBuf {
         let folder = if self.root { self.folder.stage() } else { self.folder.0.clone() };
-        folder.join("driver.conf")
+        // blobfuse2 tells the format by the name.
+        let yaml = matches!(self.launch.source, Source::Blobfuse2(_));
+        folder.join(if yaml { "driver.yaml" } else { "driver.conf" })
     }
 
     /// Once, before the first driver: ends what an earlier warden left. Blocking.
@@ -80,6 +82,8 @@ impl Ground {
         {
             kill(&driver)?;
         }
+        // A driver that hears of the end empties its cache.
+        rescue::set_aside(&self.launch).map_err(|error| Chain(&error).to_string())?;
         let table = table::read().map_err(|error| format!("the mounts cannot be read: {error}"))?;
         let place = &self.launch.place;
         let stage = self.folder.stage();

@@ -1,12 +1,16 @@
 //! Saves what a driver that was killed has left, before the next one starts: pure work on files, which needs
 //! no mount and no network.
 
+pub(super) mod blobfuse2;
 pub(super) mod rclone;
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::files::{Launch, Source};
+use super::files::{Folder, Launch, Source};
+use crate::base::chain::Chain;
+use crate::os::command::{self, Program};
 
 /// What could not be saved: then no driver is started, for it might delete it.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +29,35 @@ pub(super) enum RescueError {
 pub(super) fn rescue(launch: &Launch) -> Result<u64, RescueError> {
     match &launch.source {
         Source::Rclone(_) => rclone::rescue(&launch.cache),
-        // What blobfuse2 has acknowledged is at the share; the kernel keeps what is pending in its memory.
-        Source::Blobfuse2(_) | Source::Cifs(_) | Source::Nfs(_) => Ok(0),
+        Source::Blobfuse2(_) => blobfuse2::rescue(&launch.cache),
+        // The kernel keeps what is pending in its memory.
+        Source::Cifs(_) | Source::Nfs(_) => Ok(0),
+    }
+}
+
+/// The same, as far as it must be done before anything is unmounted. Blocking.
+pub(super) fn set_aside(launch: &Launch) -> Result<(), RescueError> {
+    match &launch.source {
+        Source::Blobfuse2(_) => blobfuse2::put_aside(&blobfuse2::Folders::of(&launch.cache)),
+        _ => Ok(()),
+    }
+}
+
+/// Starts the process that brings to the share what is left, and waits for it. Whether nothing is left.
+pub(super) async fn bring(program: &Path, folder: &Folder) -> bool {
+    let folder = folder.0.display().to_string();
+    let program = Program {
+        program: program.to_owned(),
+        arguments: vec!["warden".to_owned(), "bring".to_owned(), folder],
+        environment: BTreeMap::new(),
+        folder: PathBuf::from("/"),
+        account: None,
+    };
+    match command::start_attended(&program) {
+        Ok(mut child) => child.wait().await.is_ok_and(|status| status.success()),
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "nothing is brought to the share");
+            false
+        }
     }
 }

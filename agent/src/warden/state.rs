@@ -11,6 +11,7 @@
 //! put in its place only after it has answered; nothing is unmounted while something is pending, but when the
 //! warden itself must end, and then what is pending stays in the cache for the next one.
 
+mod bring;
 mod drain;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::base::backoff;
 use crate::base::moment::Moment;
 use crate::os::machine::mount::Put;
 
+use self::bring::Bring;
 use super::files::Order;
 use super::gauge::Figures;
 use super::ground::unmount::Unmounted;
@@ -95,6 +97,8 @@ pub(super) enum Event {
     Figures(Box<Figures>),
     Order(Order),
     Unmounted(Unmounted),
+    /// Whether nothing is left that an earlier driver left.
+    Brought(bool),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +119,8 @@ pub(super) enum Effect {
     Peel,
     /// Look at what is pending now.
     Measure,
+    /// Bring what an earlier driver left to the share.
+    Bring,
     Leave,
 }
 
@@ -159,6 +165,7 @@ pub(super) struct State {
     pub(super) stage: Stage,
     /// Whether a program of ours brings the share; the kernel does for SMB and NFS.
     has_driver: bool,
+    pub(super) bring: Bring,
     pub(super) generation: u64,
     /// The driver's process.
     pub(super) pid: Option<i32>,
@@ -190,6 +197,7 @@ impl State {
         let state = Self {
             stage: Stage::Preparing,
             has_driver,
+            bring: Bring::default(),
             generation: 0,
             pid: None,
             minor: None,
@@ -262,6 +270,7 @@ impl State {
             }
             Event::Order(order) => self.order(now, &order),
             Event::Unmounted(how) if self.stage == Stage::Unmounting => self.unmounted(now, &how),
+            Event::Brought(all) => self.brought(now, all),
             Event::Prepared(_) | Event::Put(_) | Event::Unmounted(_) => Vec::new(),
         }
     }
@@ -350,6 +359,7 @@ impl State {
                 if effects.is_empty() && now.saturating_sub(self.looked) >= LOOK {
                     effects = self.look(now, Spot::Place);
                 }
+                effects.extend(self.brings(now));
                 effects
             }
             _ => Vec::new(),

@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use self::hands::{Driver, Hands, Heard};
 use super::WardenError;
 use super::driver;
-use super::files::{FILE_BYTES_MAX, Folder, Launch, Order, State as Line};
+use super::files::{FILE_BYTES_MAX, Folder, Launch, Order, Source, State as Line};
 use super::ground::{Ground, Held};
 use super::look::Looker;
 use super::look::storage;
@@ -121,6 +121,7 @@ fn read(folder: &Folder) -> Result<Launch, WardenError> {
 impl Warden {
     fn new(folder: Folder, launch: Launch, events: mpsc::Sender<Event>) -> (Self, Vec<Effect>) {
         let (mut state, first) = State::new(driver::stays(&launch.source));
+        state.bring.needed = matches!(launch.source, Source::Blobfuse2(_));
         state.generation = Held::read(&folder).map_or(0, |held| held.generation);
         let root = nix::unistd::geteuid().is_root();
         let ground = Ground { folder, launch, root };
@@ -198,6 +199,7 @@ impl Warden {
             Effect::Unmount => self.hands.unmount(),
             Effect::Peel => self.hands.peel(),
             Effect::Measure => self.measure(),
+            Effect::Bring => self.hands.bring(),
             Effect::Leave => self.leaving = true,
         }
         None
@@ -208,6 +210,7 @@ impl Warden {
             Heard::Line(line) => {
                 let line = redact::secrets(&line);
                 super::complain(&line);
+                self.hands.failed(&line);
                 if storage::denial(&line) {
                     self.denied = Some((clock::since_boot(), line));
                 }

@@ -134,6 +134,16 @@ impl Azurite {
         Ok(signal(self.pid()?, Signal::SIGCONT)?)
     }
 
+    /// Waits until it has written down that there is a container: it does so every few seconds only.
+    pub async fn settled(&self) -> Result<()> {
+        let database = self.at("data/__azurite_db_blob__.json");
+        let word = format!("\"name\":\"{CONTAINER}\"");
+        let written = || {
+            std::fs::read_to_string(&database).is_ok_and(|text| text.contains(&word)).then_some(())
+        };
+        process::eventually("Azurite has saved its container", LIMIT, written).await
+    }
+
     /// It is gone; what it had stays on its disk.
     pub async fn stop(&mut self) -> Result<()> {
         let mut child = self.child.take().context("Azurite does not run")?;

@@ -10,10 +10,14 @@ use serde_json::{Map, Value, json};
 
 use super::{Given, Plan, environment};
 use crate::warden::files::{Container, Launch, Login};
+use crate::warden::rescue::blobfuse2::Folders;
+
+/// More than it will ever say.
+const LOG_MIB_MAX: u64 = 1 << 20;
 
 /// Where the driver of this generation keeps its copies: the only folder that it may empty.
 pub(in crate::warden) fn folder(launch: &Launch) -> PathBuf {
-    launch.cache.join("now")
+    Folders::of(&launch.cache).now
 }
 
 pub(super) fn plan(launch: &Launch, container: &Container, given: &Given) -> Plan {
@@ -45,7 +49,13 @@ fn configuration(launch: &Launch, container: &Container, given: &Given) -> Value
     json!({
         "allow-other": given.root,
         "read-only": launch.read_only,
-        "logging": { "type": "base", "level": "log_warning", "file-path": "/dev/stderr" },
+        // It renames its log when that is large, and must not rename this one.
+        "logging": {
+            "type": "base",
+            "level": "log_warning",
+            "file-path": "/dev/stderr",
+            "max-file-size-mb": LOG_MIB_MAX,
+        },
         "components": ["libfuse", "file_cache", "attr_cache", "azstorage"],
         "libfuse": {
             "attribute-expiration-sec": 1,

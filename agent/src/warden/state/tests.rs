@@ -207,6 +207,7 @@ fn anything() -> impl Strategy<Value = Event> {
         order.prop_map(Event::Order),
         unmounted.prop_map(Event::Unmounted),
         Just(Event::Exited("x".into())),
+        any::<bool>().prop_map(Event::Brought),
     ]
 }
 

@@ -21,11 +21,12 @@ use crate::os::file;
 use crate::os::machine::mount::{self, Want, fuse};
 use crate::os::process::Stat;
 use crate::warden::driver::{self, Given};
-use crate::warden::files::{Login, Rclone, Source};
+use crate::warden::files::{Launch, Login, Rclone, Source};
 use crate::warden::gauge::Gauge;
 use crate::warden::ground::Ground;
 use crate::warden::ground::unmount;
 use crate::warden::look::storage::Address;
+use crate::warden::rescue::{self, blobfuse2};
 use crate::warden::state::{Event, Reach, State, Work};
 
 /// The largest credential.
@@ -207,6 +208,22 @@ impl Hands {
         });
     }
 
+    /// Brings what is left to the share, in a process that may hang with it until the connection is aborted.
+    pub(super) fn bring(&self) {
+        let Ground { launch, folder, .. } = self.ground.clone();
+        self.beside(async move { Event::Brought(rescue::bring(&launch.program, &folder).await) });
+    }
+
+    /// Keeps a file that the driver could not upload; a line of its log says which.
+    pub(super) fn failed(&self, line: &str) {
+        let Launch { source, cache, .. } = &self.ground.launch;
+        let name = blobfuse2::judge::failed_upload(line)
+            .filter(|_| matches!(source, Source::Blobfuse2(_)));
+        if let Some(Err(error)) = name.map(|name| blobfuse2::note_failed(cache, Path::new(name))) {
+            tracing::warn!(error = %Chain(&error), "a file that was not uploaded is not kept");
+        }
+    }
+
     /// Takes a dead layer away.
     pub(super) fn peel(&self) {
         let place = self.ground.launch.place.clone();
@@ -294,6 +311,10 @@ fn program(ground: &Ground, generation: u64) -> Result<Program, String> {
 }
 
 fn find(name: &str) -> Result<PathBuf, String> {
+    // Tests put a stand-in there.
+    if let Some(path) = std::env::var_os(format!("STATIOND_MOUNT_{}", name.to_uppercase())) {
+        return Ok(path.into());
+    }
     let places = PLACES.map(|folder| Path::new(folder).join(name));
     places.into_iter().find(|path| path.is_file()).ok_or_else(|| {
         let package = if name == "mount" { "cifs-utils or nfs-common" } else { name };
