@@ -1,3 +1,5 @@
+//! Caches as blobfuse2 leaves them, and what is brought to the share.
+
 use std::io::Write as _;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! What becomes of a file that was left: a row for each situation.
+
 use super::*;
 
 const BORN: i128 = 1_000 * SECOND;
