@@ -185,7 +185,7 @@ pub struct State {
     pub ready: bool,
     /// For a person: what it is doing, what is wrong, what to do.
     pub message: String,
-    /// What is wrong, in one word: see [`super::state::Trouble`].
+    /// What is wrong.
     #[serde(default)]
     pub troubles: Vec<Told>,
     pub generation: u64,
