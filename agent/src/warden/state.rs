@@ -34,8 +34,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const SILENT: Duration = Duration::from_secs(5);
 /// How long a driver may take until it has mounted.
 const START: Duration = Duration::from_secs(60);
-/// Who was up for so long begins with a clean record.
-const GOOD: Duration = Duration::from_secs(60);
+/// A driver that was in its place for so long did its work: the next one is started without a pause, however
+/// often that happens. One that ends at once, or does not come up, is given pauses.
+const GOOD: Duration = Duration::from_millis(250);
 /// Between two failed starts, the first time and at most.
 const AGAIN: Duration = Duration::from_millis(250);
 const AGAIN_MAX: Duration = Duration::from_secs(30);
@@ -352,9 +353,6 @@ impl State {
                 self.lost(now, format!("the driver hung: no answer and no work for {silent} s"))
             }
             Stage::Up => {
-                if self.up_since.is_some_and(|since| now.saturating_sub(since) >= GOOD) {
-                    self.attempts = 0;
-                }
                 let mut effects = self.drained(now);
                 if effects.is_empty() && now.saturating_sub(self.looked) >= LOOK {
                     effects = self.look(now, Spot::Place);
@@ -398,6 +396,9 @@ impl State {
 
     /// It was up, and is not any more.
     fn lost(&mut self, now: Duration, why: String) -> Vec<Effect> {
+        if self.up_since.is_some_and(|since| now.saturating_sub(since) >= GOOD) {
+            self.attempts = 0;
+        }
         self.lost_at.get_or_insert(now);
         self.last_loss = Some(why.clone());
         self.broken(now, why)

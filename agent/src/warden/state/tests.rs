@@ -94,6 +94,17 @@ fn one_that_dies_again_and_again_is_given_pauses() {
 }
 
 #[test]
+fn one_that_is_killed_again_and_again_while_it_works_is_replaced_at_once() {
+    let mut desk = Desk::up();
+    for minor in 61..81 {
+        let effects = desk.after(500, Event::Exited("killed".into())).to_vec();
+        assert_eq!(effects, [Effect::Abort(minor - 1), Effect::Prepare]);
+        desk.comes_up(8, minor, &[Some(minor - 1)]);
+    }
+    assert_eq!(desk.state.heals, 20);
+}
+
+#[test]
 fn one_that_hangs_is_broken_off_and_one_that_is_slow_is_not() {
     let mut desk = Desk::up();
     assert_eq!(desk.tick(1_000, 0, 1), [Effect::Look(Spot::Place)]);
