@@ -1,3 +1,5 @@
+//! A cache in a folder, a share in another: what is left, what is kept, and every prefix of every history.
+
 use std::io::Write as _;
 
 use proptest::prelude::*;

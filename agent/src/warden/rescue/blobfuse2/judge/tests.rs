@@ -1,3 +1,5 @@
+//! The decisions as a table, and the words of the driver's log.
+
 use super::*;
 
 const BORN: i128 = 1_000 * SECOND;
