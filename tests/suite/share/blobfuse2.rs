@@ -96,8 +96,9 @@ async fn fails(which: Which) -> Result<()> {
     let Some((mut storage, station)) = station(which).await? else { return Ok(()) };
     let place = station.share(NAME);
     let mut file = File::create(place.join("late.txt"))?;
-    file.write_all(b"late")?;
     storage.refuse().await?;
+    // Only now: a program that another test starts closes our descriptor in its copy of us, and that uploads too.
+    file.write_all(b"late")?;
     let closing = std::thread::spawn(move || nix::unistd::close(file.into_raw_fd()));
     let ended = || closing.is_finished().then_some(());
     station_tests::process::eventually("the file is closed", RETRIES, ended).await?;

@@ -89,7 +89,8 @@ fn bring_failed(place: &Path, folders: &Folders, one: &Failed) -> Result<(), Bri
     let path = one.path.clone();
     if here.is_ok_and(|meta| meta.ino() == one.inode) {
         // The driver still has it: it uploads what it has when something is written and closed.
-        touch(&place.join(&one.path)).map_err(|source| BringError::Put { path, source })?;
+        touch(&place.join(&one.path), &one.data)
+            .map_err(|source| BringError::Put { path, source })?;
     } else {
         let written = if one.changed { Written::Open } else { Written::Closed };
         settle(place, &one.path, (&one.data, &one.local), written)?;
@@ -200,20 +201,16 @@ fn put(data: &Path, to: &Path) -> io::Result<()> {
     copied.map(drop)
 }
 
-/// Has the driver upload what it has.
-fn touch(at: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    let mut file = options.open(at)?;
+/// Has the driver upload what it has. How long the file is and what is in it is asked of the cache: what the kernel
+/// remembers of the mount may be older, and nothing may be cut off by it.
+fn touch(at: &Path, data: &Path) -> io::Result<()> {
     let mut first = [0];
-    if file.read_at(&mut first, 0)? == 0 {
-        // An empty one is uploaded when it was emptied.
-        close(file)?;
-        file = options.truncate(true).open(at)?;
-    } else {
-        file.write_all_at(&first, 0)?;
-    }
-    close(file)
+    let empty = File::open(data)?.read_at(&mut first, 0)? == 0;
+    // An empty one is uploaded when it was emptied.
+    let file = OpenOptions::new().write(true).truncate(empty).open(at)?;
+    let written = if empty { Ok(()) } else { file.write_all_at(&first, 0) };
+    close(file)?;
+    written
 }
 
 /// The error of `close(2)`, which the standard library drops, is the storage's answer.

@@ -1,4 +1,4 @@
-//! Caches as blobfuse2 leaves them, and what is brought to the share.
+//! A cache in a folder, a share in another: what is left, what is kept, and every prefix of every history.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! What becomes of a file that was left: a row for each situation.
+//! The decisions as a table, and the words of the driver's log.
 
 use super::*;
 
