@@ -16,20 +16,25 @@ pub struct Mount {
     pub path: String,
     pub ready: bool,
     pub message: String,
-    #[serde(default)]
+    /// Absent: unknown.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub phase: MountPhase,
-    /// How often the driver was started; 0 for a local folder.
-    #[serde(default)]
+    /// How often the driver was started; absent for a local folder.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub generation: u64,
     /// Since when `phase` has been what it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// How often it was lost and came back.
-    #[serde(default)]
+    /// How often it was lost and came back; absent: never.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub heals: u64,
     /// Why it was lost the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_loss: Option<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Mount {

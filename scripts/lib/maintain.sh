@@ -15,6 +15,7 @@ SERVICES="stationd.service stationd-privileged.service stationd-probe.service"
 UNIT_FOLDER=/usr/lib/systemd/system
 UPGRADE_MARK=/run/stationd.upgrade
 STATE=/var/lib/stationd
+COPIES=/var/lib/stationd-shares
 
 # Whether systemd runs here. In a chroot or while an image is built it does not.
 booted() {
@@ -74,7 +75,8 @@ before_remove() {
     systemctl --quiet stop stationd.socket stationd-admin.socket stationd-control.socket \
       stationd-privileged.socket stationd-probe.socket stationd.service 2>/dev/null || true
     # Then the apps as well: without stationd nothing watches them, nobody can reach them, and a
-    # removed package leaves no process behind.
+    # removed package leaves no process behind. Then the shares: what is pending is brought to the
+    # storage first, which may take minutes.
     systemctl --quiet stop stationd.slice 2>/dev/null || true
   fi
   # shellcheck disable=SC2086 # a list
@@ -85,7 +87,17 @@ after_remove() {
   # instance.root_access: root for the user, which nothing would take back any more. A file of this
   # name that somebody else has made stays.
   if grep -qs '^# Made by stationd' /etc/sudoers.d/stationd; then rm -f /etc/sudoers.d/stationd; fi
-  rm -rf /run/stationd "$UPGRADE_MARK"
+  # A warden that was killed may have left a mount in its folder: nothing of a share is removed.
+  rm -rf --one-file-system /run/stationd
+  rm -rf "$UPGRADE_MARK"
+  # Mount points that take no files; one that something is mounted on, or that is not empty, stays.
+  for folder in /mnt/stationd/*; do
+    if [ -d "$folder" ] && ! mountpoint -q "$folder"; then
+      chattr -i "$folder" 2>/dev/null || true
+      rmdir "$folder" 2>/dev/null || true
+    fi
+  done
+  rmdir /mnt/stationd 2>/dev/null || true
   if booted; then
     systemctl daemon-reload
     systemctl reset-failed 'stationd*' 2>/dev/null || true
@@ -104,6 +116,10 @@ purge() {
   # Empty folders count as nothing only where there is nothing else: a git repository needs its own.
   if [ -d "$STATE" ] && [ -z "$(find "$STATE" -xdev ! -type d -print -quit)" ]; then
     find "$STATE" -xdev -depth -type d -empty -delete
+  fi
+  rmdir "$COPIES" 2>/dev/null || true
+  if [ -d "$COPIES" ]; then
+    echo "$COPIES stays: it holds local copies of shares, and what has not reached the storage"
   fi
   if [ -d "$STATE" ]; then
     echo "$STATE is not empty and stays: the files in it are the user's"

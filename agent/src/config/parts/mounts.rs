@@ -219,7 +219,8 @@ fn endpoint(found: &Found<'_, String>) -> Option<String> {
     let text = found.value.trim_end_matches('/');
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let good = |rest: &str| {
-        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(['?', '#', '@', ' '])
+        let odd = |c: char| c.is_control() || "?#@ ".contains(c);
+        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(odd)
     };
     if rest.is_some_and(good) {
         return Some(text.to_owned());
