@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::files::{Folder, Launch, Source};
 use crate::base::chain::Chain;
 use crate::os::command::{self, Program};
@@ -23,6 +25,19 @@ pub(super) enum RescueError {
     Describe { path: PathBuf, source: crate::os::file::FileError },
     #[error("cannot put {path} aside")]
     Aside { path: PathBuf, source: io::Error },
+}
+
+/// `model.bin` becomes `model (recovered 2026-11-28 10.00.00.123456789).bin`: the same for the same version of a
+/// file, so that a second try overwrites what the first has left half; and another one for each other version.
+fn aside(path: &Path, modified: Timestamp) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let at = modified.strftime("%Y-%m-%d %H.%M.%S");
+    let fraction = modified.subsec_nanosecond().unsigned_abs();
+    let name = format!("{stem} (recovered {at}.{fraction:09})");
+    match path.extension() {
+        Some(extension) => format!("{name}.{}", extension.to_string_lossy()),
+        None => name,
+    }
 }
 
 /// Blocking. Says how many files the driver had lost sight of.
@@ -59,5 +74,21 @@ pub(super) async fn bring(program: &Path, folder: &Folder) -> bool {
             tracing::warn!(error = %Chain(&error), "nothing is brought to the share");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_beside_is_the_same_for_the_same_version_and_no_other() {
+        let at = |ns| Timestamp::new(1_764_324_000, ns).unwrap();
+        let name = |path: &str, at| aside(Path::new(path), at);
+        let first = name("a/model.tar.gz", at(5));
+        assert_eq!(first, "model.tar (recovered 2025-11-28 10.00.00.000000005).gz");
+        assert_eq!(first, name("a/model.tar.gz", at(5)));
+        assert_ne!(first, name("a/model.tar.gz", at(6)));
+        assert_eq!(name("Makefile", at(0)), "Makefile (recovered 2025-11-28 10.00.00.000000000)");
     }
 }

@@ -82,7 +82,10 @@ async fn a_share_lives_in_a_unit_of_its_own_and_outlives_stationd_and_the_driver
     // The removal of the package drains too, and takes nothing of the share with it.
     machine.must(&as_user(&format!("echo gone > {PLACE}/c.txt"))).await.unwrap();
     machine.must("dpkg --purge stationd").await.unwrap();
-    assert_eq!(machine.must(&format!("cat {STORAGE}/[abc].txt")).await.unwrap(), "mine\nlast\ngone");
+    assert_eq!(
+        machine.must(&format!("cat {STORAGE}/[abc].txt")).await.unwrap(),
+        "mine\nlast\ngone"
+    );
     let left = machine.must("ls -d /mnt/stationd /run/stationd 2>/dev/null || true").await.unwrap();
     assert_eq!(left, "");
     let processes = machine.must("pgrep -l 'stationd|rclone' || true").await.unwrap();

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use rustix::fs::SeekFrom;
 use serde::{Deserialize, Serialize};
 
-use super::RescueError;
+use super::{RescueError, aside};
 use crate::os::file;
 
 /// No description is larger.
@@ -153,16 +153,6 @@ fn has_holes(path: &Path, size: u64) -> io::Result<bool> {
     let file = File::open(path)?;
     // The end of a file counts as a hole.
     Ok(rustix::fs::seek(&file, SeekFrom::Hole(0))? < size)
-}
-
-/// `model.bin` becomes `model (recovered 2026-11-28 10.00.00).bin`.
-fn aside(path: &Path, modified: Timestamp) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let at = modified.strftime("%Y-%m-%d %H.%M.%S");
-    match path.extension() {
-        Some(extension) => format!("{stem} (recovered {at}).{}", extension.to_string_lossy()),
-        None => format!("{stem} (recovered {at})"),
-    }
 }
 
 #[cfg(test)]

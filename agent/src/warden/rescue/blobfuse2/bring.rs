@@ -19,7 +19,7 @@ use super::{Failed, Folders};
 use crate::base::chain::Chain;
 use crate::os::file::{self, FileError};
 use crate::warden::files::{FILE_BYTES_MAX, Folder, Launch};
-use crate::warden::rescue::RescueError;
+use crate::warden::rescue::{RescueError, aside};
 
 /// After so many errors the share is taken for unreachable, and it is tried later.
 const ERRORS: usize = 3;
@@ -123,7 +123,7 @@ fn settle(
         Verdict::Replay => at,
         Verdict::Beside => {
             let modified = Timestamp::from_nanosecond(local.modified).unwrap_or_default();
-            at.with_file_name(judge::aside(&at, modified))
+            at.with_file_name(aside(&at, modified))
         }
     };
     put(data, &to).map_err(|source| BringError::Put { path: below.to_owned(), source })

@@ -4,10 +4,6 @@
 //! and a file that is left is a copy of the share's, or was never acknowledged. Nothing of the first kind may be
 //! overwritten by the second, and nothing of the second is thrown away.
 
-use std::path::Path;
-
-use jiff::Timestamp;
-
 /// What is known of a file in the cache without asking the share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::warden) struct Local {
@@ -70,17 +66,6 @@ pub(super) fn verdict(local: &Local, written: Written, share: Share) -> Verdict 
             Verdict::Replay
         }
         _ => Verdict::Beside,
-    }
-}
-
-/// `model.bin` becomes `model (recovered 2026-11-28 10.00.00).bin`: the same for the same file, so that a second try
-/// overwrites what the first has left half.
-pub(in crate::warden) fn aside(path: &Path, modified: Timestamp) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let at = modified.strftime("%Y-%m-%d %H.%M.%S");
-    match path.extension() {
-        Some(extension) => format!("{stem} (recovered {at}).{}", extension.to_string_lossy()),
-        None => format!("{stem} (recovered {at})"),
     }
 }
 

@@ -37,14 +37,6 @@ fn nothing_of_the_share_is_overwritten_that_came_after_the_copy() {
 }
 
 #[test]
-fn the_name_beside_is_the_same_for_the_same_file() {
-    let at = Timestamp::from_second(1_764_324_000).unwrap();
-    let name = |path: &str| aside(Path::new(path), at);
-    assert_eq!(name("a/model.tar.gz"), "model.tar (recovered 2025-11-28 10.00.00).gz");
-    assert_eq!(name("Makefile"), "Makefile (recovered 2025-11-28 10.00.00)");
-}
-
-#[test]
 fn the_log_names_the_file_that_was_not_uploaded() {
     let line = "Sat Nov 28 13:33:21.006 UTC 2026 : blobfuse2[7249] : [/mnt] LOG_ERR [file_cache.go (1080)]: \
                 FileCache::releaseFileInternal : failed to flush file a b/n 1.txt";
