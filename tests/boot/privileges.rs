@@ -202,7 +202,7 @@ async fn what_a_driver_mounts_is_seen_by_everybody() {
     assert_eq!(seen, "file");
     assert_eq!(
         machine.property("stationd-mount-share.service", "CapabilityBoundingSet").await.unwrap(),
-        "cap_sys_admin"
+        "cap_linux_immutable cap_sys_admin"
     );
     machine.must("systemctl restart stationd.service").await.unwrap();
     machine.admin.app_in(AppPhase::Ready).await.unwrap();
