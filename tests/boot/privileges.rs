@@ -142,6 +142,10 @@ async fn a_folder_that_stationd_has_prepared_for_root_is_refused() {
                 for name in keeper exit asked; do \
                 ln -s /etc/victim $name.json.new && ln -s /etc/victim $name.json; done'";
     machine.must(trap).await.unwrap();
+    // The answer to `down` comes before the end of the daemon, which holds its lock until then.
+    let ended = "while [ \"$(systemctl is-active stationd.service)\" = deactivating ] || pgrep -x stationd \
+                 >/dev/null; do sleep 0.1; done";
+    machine.must(ended).await.unwrap();
     machine.must("systemctl start stationd.service").await.unwrap();
     let refused = machine.admin.app_in(AppPhase::Backoff).await.unwrap();
     assert!(refused.message.contains("somebody else has made"), "{}", refused.message);
