@@ -20,14 +20,15 @@ async fn a_notebook_that_is_saved_in_jupyterlab_reaches_the_share() -> Result<()
     };
     station.app_in(AppPhase::Ready).await?;
     let client = station.login().await?;
-    let path = "/apps/jupyterlab/api/contents/Users/root/hello.txt";
+    let file = ["Users", "root", "hello.txt"].join("/");
+    let path = format!("/apps/jupyterlab/api/contents/{file}");
     client.get("/apps/jupyterlab/lab").await?.expect(200)?;
     let xsrf = client.cookie("_xsrf").unwrap_or_default();
     let headers = [("content-type", "application/json"), ("x-xsrftoken", xsrf.as_str())];
     let body = r#"{"type":"file","format":"text","content":"from the browser"}"#;
-    client.call(Method::PUT, path, &headers, body.into()).await?.expect(201)?;
+    client.call(Method::PUT, &path, &headers, body.into()).await?.expect(201)?;
     station.delivered(NAME).await?;
-    let text = azurite.read("Users/root/hello.txt").await?;
+    let text = azurite.read(&file).await?;
     ensure!(text.as_deref() == Some("from the browser"), "{text:?}");
     Ok(())
 }

@@ -19,11 +19,11 @@ impl Cache {
     }
 
     fn data(&self, name: &str) -> PathBuf {
-        self.0.path().join("vfs/share/work").join(name)
+        self.0.path().join("vfs/share/box").join(name)
     }
 
     fn meta(&self, name: &str) -> PathBuf {
-        self.0.path().join("vfsMeta/share/work").join(name)
+        self.0.path().join("vfsMeta/share/box").join(name)
     }
 
     fn rescue(&self) -> u64 {
@@ -80,9 +80,9 @@ fn one_with_holes_goes_beside_and_never_over_the_old_one() {
 #[test]
 fn the_path_below_the_mount_is_shown() {
     let folders = Folders::of(Path::new("/c"));
-    assert_eq!(folders.shown(Path::new("/c/vfsMeta/share/work/a/b.txt"), 2), "a/b.txt");
-    let data = folders.data_of(Path::new("/c/vfsMeta/share/work/a"));
-    assert_eq!(data, Some(PathBuf::from("/c/vfs/share/work/a")));
+    assert_eq!(folders.shown(Path::new("/c/vfsMeta/share/box/a/b.txt"), 2), "a/b.txt");
+    let data = folders.data_of(Path::new("/c/vfsMeta/share/box/a"));
+    assert_eq!(data, Some(PathBuf::from("/c/vfs/share/box/a")));
 }
 
 proptest! {
